@@ -1,0 +1,43 @@
+# What a person types. The work is done by .ci/host (Debian packages), .ci/venv (Python packages) and manage.py.
+WORKERS ?= 2
+PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench lock
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+# What the shell or .env says about PORTAL_MODE wins, so that the demo is never filled into a production portal.
+run: ## Start the portal with its demo; Ctrl-C ends it
+	@.ci/host run
+	@.ci/venv requirements.txt
+	@[ -n "$$PORTAL_MODE" ] || grep -qsE '^(export )?PORTAL_MODE=' "$${PORTAL_ENV_FILE:-.env}" || export PORTAL_MODE=demo; \
+	$(PYTHON) manage.py demo && exec $(PYTHON) manage.py run
+
+test: ## Run the whole suite: SQLite with a real browser and real processes, then PostgreSQL
+	@.ci/host test
+	@.ci/venv requirements-dev.txt
+	@echo "Tests on SQLite, journeys in a real browser included:"
+	@env -u DATABASE_URL $(PYTHON) -m pytest -q -n $(WORKERS)
+	@echo "Tests on PostgreSQL:"
+	@$(PYTHON) -m tests.postgres $(PYTHON) -m pytest -q -n $(WORKERS) --ignore=tests/journeys
+	@echo "All tests passed, on SQLite and on PostgreSQL."
+
+check: ## Lint, types, migrations, production settings
+	@.ci/host check
+	@.ci/venv requirements-dev.txt
+	@.venv/bin/ruff check -q .
+	@.venv/bin/ruff format -q --check .
+	@.venv/bin/mypy --no-error-summary
+	@PORTAL_MODE=demo $(PYTHON) manage.py makemigrations --check --dry-run
+	@.ci/deploy-check
+	@echo "Lint, types, migrations and production settings are in order."
+
+bench: ## Measure the portal against bare Django and a bare process
+	@.ci/host test
+	@.ci/venv requirements-dev.txt
+	@$(PYTHON) -m tests.bench
+
+lock: ## Resolve pyproject.toml into requirements.txt and requirements-dev.txt again
+	@.ci/lock
