@@ -1,0 +1,222 @@
+"""Sets up, verifies and disables authenticators. The only writer of Authenticator.
+
+A code is decided under a lock on the authenticator's row, once: the accepted time step is kept
+and only a later one is accepted after it (RFC 6238, section 5.2).
+"""
+
+import re
+import secrets as random
+from base64 import b32encode
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import quote, urlencode
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import mail, secrets, window
+from accounts.activity import record
+from accounts.actor import Actor
+from accounts.acts import Act
+from accounts.http import PortalRequest
+from accounts.models import Activity, Authenticator, ProductionWindow, ResetRequest, User
+
+SECRET_BYTES = 20  # RFC 4226, section 4, R6: 160 bits recommended
+SET_UP_LASTS = timedelta(minutes=10)
+# At 3 valid codes in 10^6, 50 tries find one with a chance of 1 in 6,700
+BLOCKED_AFTER = 50
+FAILURES_COUNT_FOR = timedelta(days=90)
+IN_SESSION = "set_up"
+SIX_DIGITS = re.compile(r"[0-9]{6}", re.ASCII)
+
+
+class CodeRefused(Exception):
+    """A code was not accepted. The message says why and what to do; `until` is when to try again."""
+
+    def __init__(self, message: str, until: datetime | None = None, blocked: bool = False) -> None:
+        super().__init__(message)
+        self.until = until
+        self.blocked = blocked
+
+
+class NotAllowed(Exception):
+    """Somebody asked for what they may not do with an authenticator; the message says why."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a person needs to add the portal to their authenticator app."""
+
+    uri: str
+    secret: str
+
+    @property
+    def groups(self) -> list[str]:
+        """The secret as text in groups of four."""
+        return [self.secret[i : i + 4] for i in range(0, len(self.secret), 4)]
+
+
+def confirmed(user: User) -> Authenticator | None:
+    """Give the authenticator in force of this person."""
+    return Authenticator.objects.filter(user=user, confirmed=True).first()
+
+
+@transaction.atomic
+def begin_set_up(request: PortalRequest) -> None:
+    """Make a new secret for this browser session; voids what another start had made.
+
+    Raises NotAllowed when an authenticator is in force: nobody replaces their own.
+    """
+    User.objects.select_for_update().get(pk=request.user.pk)
+    if confirmed(request.user):
+        raise NotAllowed("You have an authenticator already. Support can disable it.")
+    Authenticator.objects.filter(user=request.user, confirmed=False).delete()
+    authenticator = Authenticator.objects.create(
+        user=request.user,
+        name="Authenticator",
+        confirmed=False,
+        secret=secrets.encrypt(random.token_bytes(SECRET_BYTES).hex()),
+    )
+    request.session[IN_SESSION] = authenticator.pk
+
+
+def being_set_up(request: PortalRequest) -> Authenticator | None:
+    """Give the authenticator that this browser session is setting up, for ten minutes after its start."""
+    return Authenticator.objects.filter(
+        pk=request.session.get(IN_SESSION, -1),
+        user=request.user,
+        confirmed=False,
+        created_at__gt=timezone.now() - SET_UP_LASTS,
+    ).first()
+
+
+def setup_of(authenticator: Authenticator) -> Setup:
+    """Give the secret as a key URI and as text, for as long as it is unconfirmed."""
+    if authenticator.confirmed:
+        raise NotAllowed("The secret is shown only until it is confirmed.")
+    secret = b32encode(bytes.fromhex(secrets.decrypt(authenticator.secret))).decode()
+    issuer = settings.OTP_TOTP_ISSUER
+    label = quote(f"{issuer}:{authenticator.user.email}")
+    return Setup(f"otpauth://totp/{label}?{urlencode({'secret': secret, 'issuer': issuer}, quote_via=quote)}", secret)
+
+
+def confirm_set_up(request: PortalRequest, code: str) -> ProductionWindow:
+    """Accept the first code, put the authenticator in force and open the window.
+
+    Raises CodeRefused when the code is wrong or setting up took too long.
+    """
+    with transaction.atomic():
+        authenticator = being_set_up(request)
+        if authenticator:
+            authenticator = Authenticator.objects.select_for_update().filter(pk=authenticator.pk, confirmed=False).first()
+        if authenticator is None:
+            raise CodeRefused("Setting up took longer than ten minutes, or was begun again elsewhere. Start again.")
+        now = timezone.now()
+        step = authenticator.match(code, now)
+        if step is None:
+            raise CodeRefused("That code is not right. Enter the six digits that the app shows now for this entry.")
+        authenticator.confirmed = True
+        authenticator.confirmed_at = now
+        _accept(authenticator, step, now)
+        request.session.pop(IN_SESSION, None)
+        record(Act.AUTHENTICATOR_SET_UP, Actor.of(request))
+        mail.authenticator_set_up(Actor.of(request))
+        return window.open_for(request, authenticator, step, now)
+
+
+def enter_code(request: PortalRequest, code: str) -> ProductionWindow:
+    """Verify a code (six ASCII digits) and open the production window of this browser session.
+
+    Raises CodeRefused, with the moment to try again where there is one. A wrong code is recorded.
+    """
+    with transaction.atomic():
+        outcome = _decide(request, code)
+    if isinstance(outcome, CodeRefused):
+        raise outcome
+    return outcome
+
+
+def _decide(request: PortalRequest, code: str) -> ProductionWindow | CodeRefused:
+    """Decide under the lock; what was wrong comes back as a value, so that its record is committed."""
+    authenticator = Authenticator.objects.select_for_update().filter(user=request.user, confirmed=True).first()
+    if authenticator is None:
+        return CodeRefused("No authenticator is set up for your account.")
+    if authenticator.blocked_at:
+        return CodeRefused("This authenticator is blocked after too many wrong codes. Ask support to help.", blocked=True)
+    allowed, detail = authenticator.verify_is_allowed()
+    if not allowed:
+        return CodeRefused("A wrong code was entered. Wait a moment before the next one.", detail["locked_until"])
+    now = timezone.now()
+    try:
+        step = authenticator.match(code, now)
+    except secrets.Unreadable:
+        return CodeRefused("The portal can't read your authenticator just now. Tell support.")
+    if step is None:
+        return _wrong(authenticator, Actor.of(request), now)
+    if step <= authenticator.last_step:
+        opened = window.already_opened_by(request, step, now)
+        return opened or CodeRefused("That code has been used. Wait for the next one in your app.")
+    _accept(authenticator, step, now)
+    return window.open_for(request, authenticator, step, now)
+
+
+def _accept(authenticator: Authenticator, step: int, now: datetime) -> None:
+    authenticator.last_step = step
+    authenticator.last_used_at = now
+    authenticator.throttle_reset(commit=False)
+    authenticator.save()
+
+
+def _wrong(authenticator: Authenticator, by: Actor, now: datetime) -> CodeRefused:
+    authenticator.throttle_increment(commit=False)
+    authenticator.save()
+    record(Act.CODE_WRONG, by)
+    since = max(authenticator.confirmed_at or now, now - FAILURES_COUNT_FOR)
+    failures = Activity.objects.filter(actor_id=by.user.pk, act=Act.CODE_WRONG, at__gte=since).count()
+    if failures >= BLOCKED_AFTER:
+        authenticator.blocked_at = now
+        authenticator.save()
+        window.end_all(by.user, ProductionWindow.End.BLOCKED)
+        record(Act.AUTHENTICATOR_BLOCKED, by)
+        mail.authenticator_blocked(by)
+        return CodeRefused("Too many wrong codes: this authenticator is blocked. Ask support to help.", blocked=True)
+    _, detail = authenticator.verify_is_allowed()
+    return CodeRefused(
+        "That code is not right. Check that you read the entry of this portal and that your phone's clock is right.",
+        detail["locked_until"] if detail else None,
+    )
+
+
+@transaction.atomic
+def disable(user: User, by: Actor, reason: str) -> None:
+    """Remove a person's authenticator and end all their windows; the next guarded action sets up a new one.
+
+    Raises NotAllowed for one's own, without the right, or without a reason.
+    """
+    if not by.user.has_perm("accounts.disable_authenticator"):
+        raise NotAllowed("You may not disable authenticators.")
+    if by.user.pk == user.pk:
+        raise NotAllowed("You can't disable your own authenticator. Ask a colleague in support.")
+    if not reason.strip():
+        raise NotAllowed("Say why the authenticator is disabled.")
+    now = timezone.now()
+    window.end_all(user, ProductionWindow.End.DISABLED)
+    Authenticator.objects.select_for_update().filter(user=user).delete()
+    ResetRequest.objects.filter(user=user, handled_at=None).update(handled_at=now, handled_by=by.user.name)
+    record(Act.AUTHENTICATOR_DISABLED, by, user.name, reason=reason.strip(), before={"person": user.email})
+    mail.authenticator_disabled(user, by, reason)
+
+
+@transaction.atomic
+def ask_for_reset(by: Actor, note: str) -> ResetRequest:
+    """Ask support to disable one's own authenticator; a second request adds its note to the open one."""
+    request, new = ResetRequest.objects.get_or_create(
+        user=by.user, handled_at=None, defaults={"note": note.strip(), "address": by.address}
+    )
+    if not new and note.strip():
+        request.note = f"{request.note}\n\n{note.strip()}".strip()
+        request.save()
+    record(Act.RESET_ASKED, by)
+    mail.reset_asked(by, request)
+    return request

@@ -1,0 +1,35 @@
+"""What a view asks of whoever calls it. The gate (environments.middleware) enforces it; declares nothing, is refused."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """`doing` says in words what a form of this view does; `max_body` is in bytes (None: an ordinary form)."""
+
+    signed_in: bool = True
+    staff: bool = False
+    window: bool = False
+    doing: str = ""
+    max_body: int | None = None
+
+
+def declare(guard: Guard) -> Callable[[View], View]:
+    def tag(view: View) -> View:
+        view.guard = guard  # type: ignore[attr-defined]
+        return view
+
+    return tag
+
+
+def guard_of(view: Callable[..., Any]) -> Guard | None:
+    guard = getattr(view, "guard", None)
+    return guard if isinstance(guard, Guard) else None
+
+
+public = declare(Guard(signed_in=False))
+signed_in = declare(Guard())

@@ -1,0 +1,67 @@
+"""Mails to people about their account. Each is sent after the transaction that it speaks of."""
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.db import transaction
+from django.db.models import QuerySet
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from accounts.actor import Actor
+from accounts.models import ResetRequest, User
+
+log = logging.getLogger(__name__)
+
+
+def authenticator_set_up(by: Actor) -> None:
+    _send("authenticator_set_up", [by.user], by=by, person=by.user)
+    _send("authenticator_set_up_contact", technical_contacts_of(by.user), by=by, person=by.user)
+
+
+def authenticator_disabled(person: User, by: Actor, reason: str) -> None:
+    _send("authenticator_disabled", [person], by=by, person=person, reason=reason)
+
+
+def authenticator_blocked(by: Actor) -> None:
+    _send("authenticator_blocked", [by.user], by=by, person=by.user)
+    _send_to("authenticator_blocked_support", settings.SUPPORT_EMAIL, by=by, person=by.user)
+
+
+def reset_asked(by: Actor, request: ResetRequest) -> None:
+    _send("reset_asked", [by.user], by=by, person=by.user)
+    _send_to("reset_asked_support", settings.SUPPORT_EMAIL, by=by, person=by.user, request=request)
+
+
+def password_changed(by: Actor) -> None:
+    _send("password_changed", [by.user], by=by, person=by.user)
+
+
+def technical_contacts_of(user: User) -> QuerySet[User]:
+    """The Technical Contacts of the apps that a person belongs to, without the person."""
+    return User.objects.filter(contact_of__memberships__user=user, is_active=True).exclude(pk=user.pk).distinct()
+
+
+def _send(name: str, people: Any, **context: Any) -> None:
+    for person in people:
+        _send_to(name, person.email, to=person, **context)
+
+
+def _send_to(name: str, address: str, **context: Any) -> None:
+    context |= {"portal": settings.PORTAL_URL, "support": settings.SUPPORT_EMAIL, "now": timezone.now()}
+    subject = render_to_string(f"emails/{name}-subject.txt", context).strip()
+    text = render_to_string(f"emails/{name}-text.txt", context).strip() + "\n"
+    message = EmailMultiAlternatives(subject, text, to=[address])
+    html = render_to_string("emails/message.html", {"subject": subject, "text": text})
+    message.attach_alternative(html, "text/html")
+    transaction.on_commit(lambda: _deliver(message), robust=True)
+
+
+def _deliver(message: EmailMultiAlternatives) -> None:
+    """Send; a mail server that is away must not undo or hide what happened, so it is only logged."""
+    try:
+        message.send()
+    except OSError:
+        log.exception("A mail to %s could not be sent: %s", message.to, message.subject)

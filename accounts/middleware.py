@@ -1,0 +1,25 @@
+"""Who the request comes from: address, browser, person, production window and time zone."""
+
+from collections.abc import Callable
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from accounts import window
+
+ZONES = frozenset(available_timezones())
+
+
+class Person:
+    """Reads the open production window and shows times in the person's zone (the browser's until they set one)."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.browser = request.headers.get("User-Agent", "")[:200]  # type: ignore[attr-defined]
+        request.window = window.current(request)  # type: ignore[attr-defined, arg-type]
+        zone = getattr(request.user, "time_zone", "") or request.COOKIES.get("tz", "")
+        with timezone.override(ZoneInfo(zone) if zone in ZONES else None):
+            return self.get_response(request)

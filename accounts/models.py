@@ -1,0 +1,253 @@
+"""People, what they prove themselves with, and the record of what they did."""
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, ClassVar, Never
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django_otp.models import Device, ThrottlingMixin, TimestampMixin
+from django_otp.oath import TOTP
+
+from accounts import secrets
+from accounts.acts import Act
+
+LONGEST_WAIT = 3600  # seconds
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, name: str, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(email=self.normalize_email(email).lower(), name=name, **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, name: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, name, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email=(username or "").lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person; the e-mail address is what they sign in with."""
+
+    class Theme(models.TextChoices):
+        SYSTEM = "", "As my system"
+        LIGHT = "light", "Light"
+        DARK = "dark", "Dark"
+
+    email = models.EmailField("e-mail", unique=True)
+    name = models.CharField("name", max_length=100)
+    is_active = models.BooleanField("active", default=True)
+    is_staff = models.BooleanField("support staff", default=False)
+    date_joined = models.DateTimeField(default=timezone.now)
+    time_zone = models.CharField("time zone", max_length=64, blank=True)
+    theme = models.CharField("theme", max_length=8, blank=True, choices=Theme.choices)
+
+    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Lower("email"), name="one_account_per_email")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Session(AbstractBaseSession):
+    """A browser session, with whose it is, so that all sessions of a person can be ended."""
+
+    user = models.ForeignKey(User, models.CASCADE, null=True, related_name="sessions")
+
+    @classmethod
+    def get_session_store_class(cls) -> Any:
+        from accounts.sessions import SessionStore
+
+        return SessionStore
+
+
+class Authenticator(TimestampMixin, ThrottlingMixin, Device):
+    """The TOTP device of a person (RFC 6238: six digits, 30 s, SHA-1, 160-bit secret), at most one each.
+
+    A device of our own, because django-otp's TOTPDevice keeps its secret in clear text; throttling,
+    timestamps and the arithmetic are the library's. Only `accounts.authenticators` writes it.
+    """
+
+    secret = models.TextField(editable=False)
+    last_step = models.BigIntegerField(default=-1, editable=False)
+    confirmed_at = models.DateTimeField(null=True)
+    blocked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint("user", name="one_authenticator_per_person")]
+        permissions = [("disable_authenticator", "Can disable the authenticators of other people")]
+
+    def get_throttle_factor(self) -> float:
+        """Double the wait with each wrong code in a row: 1 s, 2 s, 4 s ... and never more than an hour."""
+        return min(1, LONGEST_WAIT / 2 ** max(self.throttling_failure_count - 1, 0))
+
+    def match(self, code: str, now: datetime) -> int | None:
+        """Give the time step in which the code is right: the current one or one either side, else None.
+
+        Raises secrets.Unreadable when the portal's keys don't fit this authenticator.
+        """
+        totp = TOTP(bytes.fromhex(secrets.decrypt(self.secret)))
+        totp.time = now.timestamp()
+        # SECURITY: never widens; with a drift kept from code to code T+1 ... T+7 would all be accepted
+        return totp.t() if totp.verify(int(code), tolerance=1) else None
+
+    def verify_token(self, token: str) -> bool:
+        """Refuse: a code is only ever decided under the lock of `accounts.authenticators`."""
+        return False
+
+
+class WindowQuerySet(models.QuerySet["ProductionWindow"]):
+    def open_at(self, now: datetime) -> "WindowQuerySet":
+        """Keep what is open: in its eight hours, not ended, its authenticator still in force."""
+        return self.filter(
+            ended_at=None,
+            opened_at__lte=now,
+            ends_at__gt=now,
+            authenticator__confirmed=True,
+            authenticator__blocked_at=None,
+            authenticator__user=models.F("user"),
+        )
+
+
+class ProductionWindow(models.Model):
+    """The eight hours during which one browser session is authorised for production.
+
+    A row of its own, not a value in the session: a slow request that saves an old session
+    would bring a revoked window back.
+    """
+
+    class End(models.TextChoices):
+        BY_PERSON = "ended", "ended by the person"
+        SIGNED_OUT = "signed-out", "signed out"
+        NEW_CODE = "new-code", "followed by a new one"
+        PASSWORD = "password", "password changed"
+        DISABLED = "disabled", "authenticator disabled"
+        BLOCKED = "blocked", "authenticator blocked"
+        DEACTIVATED = "deactivated", "account deactivated"
+
+    # What withdraws the trust that a window stood for; a job asked for under it is not carried out any more
+    FOR_CAUSE = (End.PASSWORD, End.DISABLED, End.BLOCKED, End.DEACTIVATED)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="windows")
+    authenticator = models.ForeignKey(Authenticator, models.SET_NULL, null=True, related_name="windows")
+    session_key = models.CharField(max_length=40)
+    previous_session = models.CharField(max_length=64, blank=True)
+    step = models.BigIntegerField()
+    opened_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    ended_why = models.CharField(max_length=20, blank=True, choices=End.choices)
+    address = models.CharField(max_length=45, blank=True)
+    browser = models.CharField(max_length=200, blank=True)
+
+    objects = WindowQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index("user", "-opened_at", name="windows_of_a_person")]
+
+
+class Interrupted(models.Model):
+    """A form that met a closed production window: kept for its session only, to be confirmed after the code."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    session_key = models.CharField(max_length=40)
+    path = models.CharField(max_length=500)
+    title = models.CharField(max_length=200)
+    fields = models.TextField()
+    kept_at = models.DateTimeField(default=timezone.now)
+    done_at = models.DateTimeField(null=True)
+
+
+class ResetRequest(models.Model):
+    """Somebody who can't use their authenticator asks support to disable it."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="reset_requests")
+    note = models.TextField(blank=True, max_length=2000)
+    asked_at = models.DateTimeField(default=timezone.now)
+    address = models.CharField(max_length=45, blank=True)
+    handled_at = models.DateTimeField(null=True)
+    handled_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("user", condition=models.Q(handled_at=None), name="one_open_request_per_person")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} asks to have their authenticator disabled"
+
+
+class AppendOnly(Exception):
+    """The record of what happened is written once and never changed."""
+
+
+class ActivityQuerySet(models.QuerySet["Activity"]):
+    def update(self, **kwargs: Any) -> Never:
+        raise AppendOnly
+
+    def delete(self) -> Never:
+        raise AppendOnly
+
+    def bulk_update(self, objs: Iterable["Activity"], fields: Iterable[str], batch_size: int | None = None) -> Never:
+        raise AppendOnly
+
+
+class Activity(models.Model):
+    """Who did what to what, when and from where. Names and ids are plain values: the row outlives what it names."""
+
+    at = models.DateTimeField(default=timezone.now)
+    act = models.CharField(max_length=40, choices=Act.choices)
+    actor_id = models.BigIntegerField(null=True)
+    actor_name = models.CharField(max_length=150)
+    app_id = models.BigIntegerField(null=True)
+    app_name = models.CharField(max_length=100, blank=True)
+    environment_id = models.BigIntegerField(null=True)
+    environment_name = models.CharField(max_length=100, blank=True)
+    target = models.CharField(max_length=300, blank=True)
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    reason = models.TextField(blank=True)
+    via = models.CharField(max_length=20)
+    address = models.CharField(max_length=45, blank=True)
+
+    objects = ActivityQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "activity"
+        ordering = ["-id"]
+        indexes = [
+            models.Index("app_id", "-id", name="activity_of_an_app"),
+            models.Index("environment_id", "-id", name="activity_of_an_environment"),
+            models.Index("actor_id", "act", "at", name="activity_of_a_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor_name} {self.sentence}"
+
+    @property
+    def sentence(self) -> str:
+        """What was done, to follow the actor's name."""
+        return " ".join(part for part in (self.get_act_display(), self.target) if part)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.pk is not None:
+            raise AppendOnly
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> Never:
+        raise AppendOnly

@@ -1,0 +1,71 @@
+"""What was interrupted by the question for a code: kept on the server, shown for confirmation, carried out once."""
+
+import json
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.http import QueryDict
+from django.utils import timezone
+
+from accounts import secrets
+from accounts.http import PortalRequest
+from accounts.models import Interrupted
+
+KEPT_FOR = timedelta(minutes=10)
+MAX_BYTES = 64 * 1024
+NOT_KEPT = {"csrfmiddlewaretoken"}
+
+
+def keep(request: PortalRequest, title: str) -> Interrupted | None:
+    """Keep the text fields of a form for this browser session; None when they are too large to keep."""
+    fields = json.dumps([(name, value) for name, values in request.POST.lists() for value in values if name not in NOT_KEPT])
+    if len(fields) > MAX_BYTES:
+        return None
+    Interrupted.objects.filter(kept_at__lt=timezone.now() - KEPT_FOR).delete()
+    return Interrupted.objects.create(
+        user=request.user,
+        session_key=request.session.session_key,
+        path=request.path,
+        title=title[:200],
+        fields=secrets.encrypt(fields),
+    )
+
+
+def find(request: PortalRequest, key: UUID | str) -> Interrupted | None:
+    """Find what this person kept in this browser session and has not carried out yet."""
+    try:
+        pk = UUID(str(key))
+    except ValueError:
+        return None
+    return Interrupted.objects.filter(
+        pk=pk,
+        user=request.user,
+        session_key=request.session.session_key,
+        done_at=None,
+        kept_at__gt=timezone.now() - KEPT_FOR,
+    ).first()
+
+
+def fields_of(kept: Interrupted) -> list[tuple[str, str]]:
+    """Give the fields as they were typed, in their order."""
+    return [(name, value) for name, value in json.loads(secrets.decrypt(kept.fields))]
+
+
+def as_post(kept: Interrupted) -> QueryDict:
+    data = QueryDict(mutable=True)
+    for name, value in fields_of(kept):
+        data.appendlist(name, value)
+    return data
+
+
+@transaction.atomic
+def take(request: PortalRequest, key: str) -> bool:
+    """Claim what was kept, once: False when it was carried out already or isn't this session's."""
+    kept = find(request, key)
+    return bool(kept and Interrupted.objects.filter(pk=kept.pk, done_at=None).update(done_at=timezone.now()))
+
+
+def give_back(key: str) -> None:
+    """Offer it again after the view found something to correct."""
+    Interrupted.objects.filter(pk=key).update(done_at=None)

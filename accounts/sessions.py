@@ -1,0 +1,19 @@
+"""Sessions in the database that know whose they are (named by SESSION_ENGINE)."""
+
+from typing import Any
+
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+
+from accounts.models import Session
+
+
+class SessionStore(DatabaseStore):
+    @classmethod
+    def get_model_class(cls) -> Any:
+        return Session
+
+    def create_model_instance(self, data: dict[str, Any]) -> Any:
+        session: Any = super().create_model_instance(data)
+        user_id = data.get("_auth_user_id")
+        session.user_id = int(user_id) if user_id else None
+        return session

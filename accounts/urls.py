@@ -1,0 +1,19 @@
+from django.urls import path
+
+from accounts import views
+
+app_name = "accounts"
+urlpatterns = [
+    path("sign-in/", views.sign_in, name="sign_in"),
+    path("sign-out/", views.sign_out, name="sign_out"),
+    path("account/", views.account, name="account"),
+    path("account/password/", views.password_change, name="password_change"),
+    path("account/password/reset/", views.password_reset, name="password_reset"),
+    path("account/password/reset/sent/", views.password_reset_sent, name="password_reset_sent"),
+    path("account/password/reset/<uidb64>/<token>/", views.password_reset_confirm, name="password_reset_confirm"),
+    path("authenticator/", views.code, name="code"),
+    path("authenticator/set-up/", views.set_up, name="set_up"),
+    path("authenticator/end/", views.end_window, name="end_window"),
+    path("authenticator/help/", views.help_page, name="help"),
+    path("authenticator/continue/<uuid:waiting>/", views.carry_on, name="carry_on"),
+]

@@ -1,0 +1,106 @@
+"""The production window: eight hours for one browser session. Opens, reads and ends it; nobody else does."""
+
+import hashlib
+from datetime import datetime
+
+from django.conf import settings
+from django.middleware.csrf import rotate_token
+from django.utils import timezone
+
+from accounts.activity import record
+from accounts.actor import Actor
+from accounts.acts import Act
+from accounts.http import PortalRequest
+from accounts.models import Authenticator, Interrupted, ProductionWindow, User, WindowQuerySet
+from accounts.sessions import SessionStore
+
+IN_SESSION = "window"
+SAME_MOMENT = 30  # seconds in which a second click on the same button may still be under way
+
+
+def current(request: PortalRequest) -> ProductionWindow | None:
+    """Read the open window of this browser session, fresh from the database."""
+    window_id = request.session.get(IN_SESSION)
+    if not window_id or not request.user.is_authenticated:
+        return None
+    return (
+        ProductionWindow.objects.open_at(timezone.now())
+        .filter(pk=window_id, user=request.user, session_key=request.session.session_key)
+        .first()
+    )
+
+
+def open_for(request: PortalRequest, authenticator: Authenticator, step: int, now: datetime) -> ProductionWindow:
+    """Authorise this browser session for eight hours from `now`; session key and CSRF token change.
+
+    Call it in the transaction that accepted the code.
+    """
+    if request.window:
+        _end(ProductionWindow.objects.filter(pk=request.window.pk), ProductionWindow.End.NEW_CODE, now)
+    before = request.session.session_key or ""
+    request.session.cycle_key()
+    rotate_token(request)
+    window = ProductionWindow.objects.create(
+        user=request.user,
+        authenticator=authenticator,
+        session_key=request.session.session_key,
+        previous_session=_fingerprint(before),
+        step=step,
+        opened_at=now,
+        ends_at=now + settings.PRODUCTION_WINDOW,
+        address=request.address,
+        browser=request.browser,
+    )
+    Interrupted.objects.filter(session_key=before).update(session_key=request.session.session_key)
+    request.session[IN_SESSION] = str(window.pk)
+    request.session.set_expiry(max(request.session.get_expiry_date(), window.ends_at))
+    # SECURITY: written now, so that no moment exists in which the old session key has the window
+    request.session.save()
+    request.window = window
+    record(Act.WINDOW_OPENED, Actor.of(request), after={"until": window.ends_at.isoformat()})
+    return window
+
+
+def already_opened_by(request: PortalRequest, step: int, now: datetime) -> ProductionWindow | None:
+    """Find the window that the same click opened a moment ago: same code, same browser session.
+
+    A double click sends two requests under one session key. The first one changes the key; the
+    second one, already on its way, is let into the session that the first one made.
+    """
+    if request.window and request.window.step == step:
+        return request.window
+    window = (
+        ProductionWindow.objects.open_at(now)
+        .filter(user=request.user, step=step, previous_session=_fingerprint(request.session.session_key or ""))
+        .first()
+    )
+    if window is None or (now - window.opened_at).total_seconds() > SAME_MOMENT:
+        return None
+    request.session = SessionStore(window.session_key)
+    request.session.modified = True
+    request.window = window
+    return window
+
+
+def end(request: PortalRequest) -> None:
+    """End the window of this browser session, as asked by its person."""
+    if request.window and end_one(request.window, ProductionWindow.End.BY_PERSON):
+        record(Act.WINDOW_ENDED, Actor.of(request))
+    request.window = None
+
+
+def end_one(window: ProductionWindow, why: ProductionWindow.End) -> bool:
+    return bool(_end(ProductionWindow.objects.filter(pk=window.pk), why, timezone.now()))
+
+
+def end_all(user: User, why: ProductionWindow.End) -> int:
+    """End every window of a person at once; gives how many were open."""
+    return _end(ProductionWindow.objects.filter(user=user), why, timezone.now())
+
+
+def _end(windows: WindowQuerySet, why: ProductionWindow.End, now: datetime) -> int:
+    return windows.filter(ended_at=None).update(ended_at=now, ended_why=why)
+
+
+def _fingerprint(session_key: str) -> str:
+    return hashlib.sha256(session_key.encode()).hexdigest()

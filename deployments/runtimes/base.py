@@ -1,0 +1,111 @@
+"""What the portal asks of the place where packages run.
+
+The interface knows no paths, ports or process ids: one machine with processes fits behind it,
+and so does a cluster. Everything is named by the environment's number, the instance's number
+(the job that started it) and the release (the SHA-256 of the package it was unpacked from).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import BinaryIO, Protocol
+
+
+class RuntimeFailure(Exception):
+    """The runtime could not do what was asked; the message is a sentence for the person who asked."""
+
+
+class InstanceState(StrEnum):
+    RUNNING = "running"
+    ENDED = "ended"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, order=True)
+class Instance:
+    """One running copy of a release: of which environment, started by which of its jobs."""
+
+    environment: int
+    number: int
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to start. `command` is the Procfile's web line, `variables` the environment's own ones.
+
+    The runtime adds PORT, DATA_DIR and DATABASE_URL itself and nothing of the portal's.
+    """
+
+    instance: Instance
+    release: str
+    command: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Status:
+    """How an instance is. `ended` says in words how it ended ("exit code 3", "signal 9")."""
+
+    state: InstanceState
+    ended: str = ""
+
+
+@dataclass(frozen=True)
+class Health:
+    """One health check: healthy or not, in words why not, and how long the answer took in seconds."""
+
+    healthy: bool
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """Whether packages run in a sandbox of their own here, and if not, why and what is missing."""
+
+    complete: bool
+    reason: str = ""
+
+
+class Runtime(Protocol):
+    def isolation(self) -> Isolation:
+        """Say whether this host can keep packages apart (tried for real, not guessed)."""
+
+    def has_release(self, release: str) -> bool:
+        """Say whether the release is unpacked here already."""
+
+    def prepare(self, release: str, archive: BinaryIO) -> None:
+        """Unpack the archive as this release; all of it or nothing. Does nothing where it is already there."""
+
+    def remove_release(self, release: str) -> None:
+        """Remove an unpacked release that no instance uses."""
+
+    def start(self, spec: Spec) -> None:
+        """Start an instance beside whatever else runs for its environment; returns once it was started.
+
+        It comes back after a restart of the host or of supervision until it is stopped.
+        """
+
+    def check(self, instance: Instance, path: str, timeout: float) -> Health:
+        """Ask the instance itself for `path`: no redirects followed, small body, `timeout` in seconds."""
+
+    def status(self, instance: Instance) -> Status:
+        """Say how the instance is."""
+
+    def instances(self) -> list[Instance]:
+        """List every instance that was started and not stopped, sorted."""
+
+    def route(self, host: str, instance: Instance | None) -> None:
+        """Let requests for `host` reach the instance from now on (None: say that nothing runs there)."""
+
+    def routes(self) -> dict[str, Instance | None]:
+        """Say where each known host leads now."""
+
+    def stop(self, instance: Instance, grace: float) -> None:
+        """Ask the instance to end, wait `grace` seconds, end what is left; returns when nothing of it runs."""
+
+    def output(self, instance: Instance, lines: int = 50) -> str:
+        """Give the last lines that the instance wrote, oldest first; empty when it wrote nothing."""
+
+    def address(self, host: str) -> str:
+        """Give the URL under which a browser reaches `host`."""

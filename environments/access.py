@@ -1,0 +1,87 @@
+"""What the views of an app declare, and how a person stands there. `environments.middleware` enforces it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.http import Http404
+
+from accounts.guards import Guard, View, declare
+from accounts.http import PortalRequest
+from accounts.models import User
+from environments.models import App, Environment, Membership
+from environments.permissions import Permission, Standing, allowed
+
+
+class AppRequest(PortalRequest):
+    """A request below an app's address by one of its members; `environment` where the address names one."""
+
+    app: App
+    membership: Membership
+    standing: Standing
+    environment: Environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppGuard(Guard):
+    """Asks for membership at least. Below an environment's address the deploy permission and, on production,
+    the window are asked for without being declared.
+
+    `decides_production`: the window is needed when the app has a production environment.
+    """
+
+    deploys: bool = False
+    permission: Permission | None = None
+    decides_production: bool = False
+
+
+def member(doing: str = "", decides_production: bool = False) -> Callable[[View], View]:
+    return declare(AppGuard(doing=doing, decides_production=decides_production))
+
+
+def deployer(doing: str = "", max_body: int | None = None) -> Callable[[View], View]:
+    """Ask for a role that carries the deploy permission."""
+    return declare(AppGuard(deploys=True, doing=doing, max_body=max_body))
+
+
+def requires(permission: Permission, doing: str = "") -> Callable[[View], View]:
+    """Ask for a node permission on the environment of the address."""
+    return declare(AppGuard(deploys=True, permission=permission, doing=doing))
+
+
+def membership_of(user: User, app: str) -> Membership:
+    """Find the person's place in an app; an outsider learns nothing: 404, as for an app that never was."""
+    found = Membership.objects.filter(user=user, app__slug=app).select_related("app__technical_contact", "role").first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def environment_of(app: App, slug: str) -> Environment:
+    found = app.environments.filter(slug=slug).first()
+    if found is None:
+        raise Http404
+    found.app = app
+    return found
+
+
+def standing_of(membership: Membership, environment: Environment | None = None) -> Standing:
+    """Say how a member stands in the app and on an environment, read fresh."""
+    settings = membership.node_permissions.filter(environment=environment) if environment else ()
+    return Standing(
+        is_technical_contact=membership.app.technical_contact_id == membership.user_id,
+        deploys=membership.role.deploys,
+        manages_team=membership.role.manages_team,
+        settings={Permission(row.permission): row.granted for row in settings},
+    )
+
+
+def may(user: User, environment: Environment, permission: Permission) -> bool:
+    """Say whether a person may do this on an environment now: active, member, permitted. For jobs and flows."""
+    if not User.objects.filter(pk=user.pk, is_active=True).exists():
+        return False
+    membership = (
+        Membership.objects.filter(user=user, app=environment.app_id).select_related("app", "role").first()
+    )
+    if membership is None:
+        return False
+    return allowed(permission, standing_of(membership, environment), environment.is_production)

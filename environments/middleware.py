@@ -1,0 +1,192 @@
+"""The gate: one place that decides whether a request reaches its view. What is not declared is refused.
+
+Order of the checks (PORTAL, "The two-factor gate", 3): signed in, member of the app (else 404),
+permitted (else 403 that says what is missing), production window (else the code is asked for).
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from accounts import pending
+from accounts.activity import record
+from accounts.actor import Actor
+from accounts.acts import Act
+from accounts.guards import Guard, guard_of
+from environments.access import AppGuard, AppRequest, environment_of, membership_of, standing_of
+from environments.models import Environment
+from environments.permissions import Permission, allowed
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[HttpRequest], HttpResponse]
+ADMIN = Guard(staff=True, window=True, doing="Change something in the admin")
+WAITING = "waiting"
+
+
+class BodyLimit:
+    """Refuses large bodies before a byte of them is read.
+
+    SECURITY: Django reads a whole body, whoever sent it, to look for the CSRF token. Only a view that
+    declares an upload gets more than a form's worth, and only from somebody whom the gate lets pass.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: Any, view: Callable[..., Any], args: Any, kwargs: Any) -> HttpResponse | None:
+        size = int(request.META.get("CONTENT_LENGTH") or 0)
+        if size <= settings.FORM_MAX_BYTES:
+            return None
+        guard = guard_for(request, view)
+        limit = (guard.max_body if guard else None) or settings.FORM_MAX_BYTES
+        if size > limit:
+            return render(request, "413.html", {"limit": limit}, status=413)
+        return decide(request, guard, kwargs, keep_form=False)
+
+
+class Gate:
+    """Enforces what views declare. Stands behind the CSRF check, so that a foreign form plants nothing."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        waiting = getattr(request, WAITING, None)
+        if waiting and not 300 <= response.status_code < 400:
+            pending.give_back(waiting)
+        return response
+
+    def process_view(self, request: Any, view: Callable[..., Any], args: Any, kwargs: Any) -> HttpResponse | None:
+        refusal = decide(request, guard_for(request, view), kwargs)
+        if refusal is None and request.method == "POST" and WAITING in request.GET:
+            return _carry_out_once(request)
+        return refusal
+
+
+def guard_for(request: HttpRequest, view: Callable[..., Any]) -> Guard | None:
+    if request.resolver_match and "admin" in request.resolver_match.namespaces:
+        return ADMIN
+    return guard_of(view)
+
+
+def decide(request: Any, guard: Guard | None, kwargs: dict[str, Any], keep_form: bool = True) -> HttpResponse | None:
+    """Give the answer that keeps a request from its view, or None when it may pass."""
+    if guard is None:
+        log.error("%s declares nothing and is refused.", request.path)
+        return render(request, "403.html", status=403)
+    if not guard.signed_in and "app" not in kwargs:
+        return None
+    if not request.user.is_authenticated:
+        return _to_sign_in(request)
+    if guard.staff and not request.user.is_staff:
+        raise Http404
+    needs_window = guard.window
+    if "app" in kwargs or "environment" in kwargs:
+        refusal = _decide_app(request, guard, kwargs)
+        if refusal:
+            return refusal
+        needs_window |= _on_production(request, guard)
+    if needs_window and not request.window:
+        return _ask_for_code(request, guard, keep_form)
+    return None
+
+
+def _decide_app(request: AppRequest, guard: Guard, kwargs: dict[str, Any]) -> HttpResponse | None:
+    membership = membership_of(request.user, kwargs["app"])
+    request.membership, request.app = membership, membership.app
+    environment = environment_of(request.app, kwargs["environment"]) if "environment" in kwargs else None
+    if environment:
+        request.environment = environment
+    request.standing = standing_of(membership, environment)
+    if not isinstance(guard, AppGuard):
+        log.error("%s is an app's page but declares none of its guards.", request.path)
+        return render(request, "403.html", status=403)
+    if (environment or guard.deploys) and not request.standing.deploys:
+        return _refuse(request, environment, "App Team – Deploy Permissions", "Your role in the team does not carry it.")
+    if guard.permission and not _holds(request, guard.permission, environment):
+        where = environment.name if environment else request.app.name
+        return _refuse(request, environment, guard.permission.label, f"It has not been granted to you on {where}.")
+    return None
+
+
+def _holds(request: AppRequest, permission: Permission, environment: Environment | None) -> bool:
+    return environment is not None and allowed(permission, request.standing, environment.is_production)
+
+
+def _on_production(request: AppRequest, guard: Guard) -> bool:
+    environment = getattr(request, "environment", None)
+    if environment:
+        return bool(environment.is_production)
+    decides = isinstance(guard, AppGuard) and guard.decides_production
+    return decides and request.app.environments.filter(is_production=True).exists()
+
+
+def _refuse(request: AppRequest, environment: Environment | None, missing: str, why: str) -> HttpResponse:
+    where = f"{request.app.name}, {environment.name}" if environment else request.app.name
+    record(Act.REFUSED, Actor.of(request), f"{missing} is missing", app=request.app, environment=environment)
+    contact = request.app.technical_contact
+    refusal = {
+        "title": f"You need {missing} on {where}",
+        "text": f"{why} {contact.name}, the Technical Contact of {request.app.name}, can grant it.",
+        "contact_name": contact.name,
+        "contact_email": contact.email,
+        "back_url": reverse("environments:app", args=[request.app.slug]),
+    }
+    return render(request, "403.html", {"refusal": refusal}, status=403)
+
+
+def _to_sign_in(request: HttpRequest) -> HttpResponse:
+    target = reverse("accounts:sign_in")
+    if request.method in ("GET", "HEAD") and not _is_fragment(request):
+        target += "?" + urlencode({"next": request.get_full_path()})
+    return _go(request, target)
+
+
+def _ask_for_code(request: AppRequest, guard: Guard, keep_form: bool) -> HttpResponse:
+    """Send to the code page: a GET comes back to its address, a form waits on the server for this session."""
+    if request.method in ("GET", "HEAD"):
+        return _go(request, reverse("accounts:code") + "?" + urlencode({"next": request.get_full_path()}))
+    kept = pending.keep(request, doing(request, guard)) if keep_form else None
+    query = {WAITING: str(kept.pk)} if kept else {"next": request.path}
+    return _go(request, reverse("accounts:code") + "?" + urlencode(query))
+
+
+def doing(request: AppRequest, guard: Guard) -> str:
+    """Say in words what a form is about to do: "Transport calc 1.2.0 to Production"."""
+    environment = getattr(request, "environment", None)
+    app = getattr(request, "app", None)
+    return (guard.doing or "Go on").format(
+        app=app.name if app else "", environment=environment.name if environment else ""
+    )
+
+
+def _carry_out_once(request: Any) -> HttpResponse | None:
+    key = request.GET[WAITING]
+    if not pending.take(request, key):
+        return redirect(request.path)
+    setattr(request, WAITING, key)
+    return None
+
+
+def _is_fragment(request: HttpRequest) -> bool:
+    return bool(getattr(request, "htmx", False))
+
+
+def _go(request: HttpRequest, target: str) -> HttpResponse:
+    """Redirect; a part of a page that refreshes itself makes the whole page load anew instead."""
+    if _is_fragment(request):
+        response = HttpResponse(status=204)
+        response["HX-Refresh"] = "true"
+        return response
+    return redirect(target)

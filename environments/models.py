@@ -1,0 +1,117 @@
+"""Apps, their environments, their teams, and who may do what where."""
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils import timezone
+
+from accounts.models import User
+from environments.permissions import Permission
+
+# A host name is `<environment>--<app>`; single hyphens only, so that it can be read in one way
+NAME = RegexValidator(
+    r"\A[a-z0-9]+(-[a-z0-9]+)*\Z",
+    "Use small letters, digits and single hyphens, with no hyphen at either end.",
+)
+HOST_LENGTH = 63  # RFC 1035, section 2.3.4: a label of a domain name
+
+
+class Role(models.Model):
+    """A team role and the rights on the app that it carries."""
+
+    name = models.CharField(max_length=60, unique=True)
+    deploys = models.BooleanField("App Team – Deploy Permissions", default=False)
+    manages_team = models.BooleanField("may manage the team", default=False)
+    order = models.PositiveSmallIntegerField(default=100)
+
+    class Meta:
+        ordering = ["order", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AppQuerySet(models.QuerySet["App"]):
+    def for_member(self, user: User) -> "AppQuerySet":
+        """Keep the apps that this person belongs to; everything else is as if it did not exist."""
+        return self.filter(memberships__user=user)
+
+
+class App(models.Model):
+    """What a team builds and runs. Exactly one Technical Contact: the column is never empty."""
+
+    slug = models.SlugField(max_length=40, unique=True, validators=[NAME])
+    name = models.CharField(max_length=60)
+    project_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    technical_contact = models.ForeignKey(User, models.PROTECT, related_name="contact_of")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = AppQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Environment(models.Model):
+    """Where a package runs. `is_production` marks those that the two-factor gate guards."""
+
+    app = models.ForeignKey(App, models.CASCADE, related_name="environments")
+    slug = models.SlugField(max_length=40, validators=[NAME])
+    name = models.CharField(max_length=60)
+    is_production = models.BooleanField(default=False)
+    order = models.PositiveSmallIntegerField(default=100)
+    host = models.CharField(max_length=HOST_LENGTH, unique=True)
+
+    class Meta:
+        ordering = ["order", "pk"]
+        constraints = [models.UniqueConstraint("app", "slug", name="environment_once_per_app")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.app_id}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self.host:
+            self.host = host_label(self.app.slug, self.slug)
+        super().save(*args, **kwargs)
+
+
+def host_label(app: str, environment: str) -> str:
+    """Give the name under the apps' domain; raises ValueError where it would be too long for a label."""
+    label = f"{environment}--{app}"
+    if len(label) > HOST_LENGTH:
+        raise ValueError(f"{label} is longer than {HOST_LENGTH} characters.")
+    return label
+
+
+class Membership(models.Model):
+    """A person's place in the team of an app."""
+
+    app = models.ForeignKey(App, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
+    role = models.ForeignKey(Role, models.PROTECT, related_name="memberships")
+    since = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint("app", "user", name="member_once_per_app")]
+
+
+class NodePermission(models.Model):
+    """One permission of one member on one environment, as somebody set it; without a row it is as by default."""
+
+    environment = models.ForeignKey(Environment, models.CASCADE, related_name="node_permissions")
+    membership = models.ForeignKey(Membership, models.CASCADE, related_name="node_permissions")
+    permission = models.CharField(max_length=12, choices=Permission.choices)
+    granted = models.BooleanField()
+    set_at = models.DateTimeField(default=timezone.now)
+    set_by = models.CharField(max_length=150)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("environment", "membership", "permission", name="permission_once_per_member")
+        ]

@@ -1,0 +1,13 @@
+from django.urls import path
+
+from environments import views
+
+app_name = "environments"
+urlpatterns = [
+    path("", views.apps, name="apps"),
+    path("apps/new/", views.new_app, name="new_app"),
+    path("apps/<slug:app>/activity/", views.activity, name="activity"),
+    path("apps/<slug:app>/team/", views.team, name="team"),
+    path("apps/<slug:app>/permissions/", views.permissions_start, name="permissions_start"),
+    path("apps/<slug:app>/permissions/<slug:environment>/", views.permissions, name="permissions"),
+]

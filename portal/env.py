@@ -1,0 +1,74 @@
+"""Reads the portal's settings from the environment (or `.env`) and refuses odd values with a sentence."""
+
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+env.prefix = ""
+environ.Env.read_env(env.str("PORTAL_ENV_FILE", str(BASE_DIR / ".env")))
+
+
+def mode() -> str:
+    """Give `demo` or `production`; production unless said otherwise, so that nothing is open by oversight."""
+    value: str = env.str("PORTAL_MODE", "production")
+    if value not in ("demo", "production"):
+        raise ImproperlyConfigured(f"PORTAL_MODE is '{value}'. Use 'demo' or 'production'.")
+    return value
+
+
+def folder(name: str, default: Path) -> Path:
+    """Give an absolute folder; it need not exist yet."""
+    return Path(env.str(name, str(default))).expanduser().resolve()
+
+
+def port(name: str, default: int) -> int:
+    value: int = env.int(name, default)
+    if not 1 <= value <= 65535:
+        raise ImproperlyConfigured(f"{name} is {value}. Use a port between 1 and 65535.")
+    return value
+
+
+def url(name: str, default: str) -> str:
+    """Give an http(s) URL without path or trailing slash."""
+    value = env.str(name, default).rstrip("/")
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path:
+        raise ImproperlyConfigured(f"{name} is '{value}'. Use an address such as https://portal.example.org.")
+    return value
+
+
+def secret(name: str, var: Path, demo: bool) -> str:
+    """Give a secret from the environment; the demo makes its own once and keeps it in `var/keys`."""
+    return env.str(name, "") or _kept(name, var, demo, lambda: secrets.token_urlsafe(50))
+
+
+def encryption_keys(var: Path, demo: bool) -> list[str]:
+    """Give the Fernet keys, newest first (the first one encrypts, all of them decrypt)."""
+    keys: list[str] = env.list("ENCRYPTION_KEYS", default=[])
+    keys = keys or [_kept("ENCRYPTION_KEYS", var, demo, lambda: Fernet.generate_key().decode())]
+    for key in keys:
+        try:
+            Fernet(key)
+        except ValueError as error:
+            raise ImproperlyConfigured(
+                "ENCRYPTION_KEYS holds something that is not a key. Make one with 'manage.py make_key'."
+            ) from error
+    return keys
+
+
+def _kept(name: str, var: Path, demo: bool, make) -> str:  # type: ignore[no-untyped-def]
+    if not demo:
+        raise ImproperlyConfigured(f"{name} is not set. A production portal needs it; docs/settings.md says how.")
+    path = var / "keys" / name.lower()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+        path.write_text(make())
+    return path.read_text()

@@ -1,0 +1,53 @@
+"""How a state looks: icon, hue and word, so that colour never carries the meaning alone."""
+
+from typing import NamedTuple
+
+
+class Look(NamedTuple):
+    icon: str
+    hue: str
+    word: str
+
+
+_STATES = {
+    "running": Look("running", "ok", "Running"),
+    "stopped": Look("stopped", "stopped", "Stopped"),
+    "empty": Look("empty", "stopped", "Empty"),
+    "offline": Look("critical", "critical", "Offline"),
+    "unhealthy": Look("critical", "critical", "Unhealthy"),
+    "starting": Look("working", "busy", "Starting"),
+    "stopping": Look("working", "busy", "Stopping"),
+    "restarting": Look("working", "busy", "Restarting"),
+    "queued": Look("queued", "stopped", "Queued"),
+    "waiting": Look("waiting", "stopped", "Waiting"),
+    "pending": Look("waiting", "stopped", "Waiting"),
+    "active": Look("working", "busy", "Running"),
+    "working": Look("working", "busy", "Running"),
+    "done": Look("ok", "ok", "Done"),
+    "succeeded": Look("ok", "ok", "Succeeded"),
+    "completed": Look("ok", "ok", "Completed"),
+    "failed": Look("critical", "critical", "Failed"),
+    "interrupted": Look("warning", "warning", "Interrupted"),
+    "cancelled": Look("blocked", "stopped", "Cancelled"),
+    "not_permitted": Look("blocked", "warning", "No longer permitted"),
+    "skipped": Look("blocked", "stopped", "Skipped"),
+    "expired": Look("queued", "stopped", "Expired"),
+    "blocked": Look("blocked", "critical", "Blocked"),
+    "ok": Look("ok", "ok", "OK"),
+    "warning": Look("warning", "warning", "Warning"),
+    "critical": Look("critical", "critical", "Critical"),
+}
+
+_STEPS = {"running": "working"}
+
+
+def look(state: object) -> Look:
+    """Give the look of a state by its name; one nobody drew yet is neutral and says its name."""
+    name = str(getattr(state, "value", state) or "waiting").lower()
+    return _STATES.get(name) or Look("info", "stopped", name.replace("_", " ").capitalize())
+
+
+def step_look(state: object) -> Look:
+    """Give the look of a step or job, where "running" means it is being worked on."""
+    name = str(getattr(state, "value", state) or "waiting").lower()
+    return look(_STEPS.get(name, name))

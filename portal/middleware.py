@@ -1,0 +1,30 @@
+"""Where a request comes from."""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+
+class ClientAddress:
+    """Keeps the caller's address on the request as `request.address`."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.address = client_address(request)  # type: ignore[attr-defined]
+        return self.get_response(request)
+
+
+def client_address(request: HttpRequest) -> str:
+    """Give the address of the caller, seen through the configured proxies only.
+
+    SECURITY: anybody can send X-Forwarded-For. The last entry that is not one of our own proxies
+    is the first that a proxy of ours has seen with its own eyes.
+    """
+    address: str = request.META.get("REMOTE_ADDR", "")
+    seen = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
+    while address in settings.TRUSTED_PROXIES and seen:
+        address = seen.pop()
+    return address[:45]
