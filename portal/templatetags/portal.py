@@ -1,0 +1,143 @@
+"""Tags and filters of the look; they are built in, so no template loads them."""
+
+import unicodedata
+from datetime import datetime, timedelta
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from portal.icons import PATHS
+from portal.looks import look, step_look
+
+register = template.Library()
+register.filter("look", look)
+register.filter("step_look", step_look)
+
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
+_RELATIVE_UNTIL = timedelta(days=7)
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """Draw an icon of `portal.icons`; without a label it is decoration that screen readers skip."""
+    said = format_html('role="img" aria-label="{}"', label) if label else format_html('aria-hidden="true"')
+    return format_html(
+        '<svg class="icon icon-{}" viewBox="0 0 16 16" width="16" height="16" {}><path d="{}"></path></svg>',
+        name,
+        said,
+        PATHS[name],
+    )
+
+
+@register.simple_tag
+def moment(at: datetime | None, style: str = "relative") -> SafeString | str:
+    """Write a time in the person's zone: `relative` (the exact one on hover and for screen readers), `exact`, `clock`."""
+    if at is None:
+        return "–"
+    local, now = timezone.localtime(at), timezone.localtime()
+    exact = _exact(local)
+    if style == "exact":
+        return format_html('<time datetime="{}">{}</time>', at.isoformat(), exact)
+    if style == "clock":
+        return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact, _clock(local, now))
+    return format_html(
+        '<time datetime="{}" title="{}" data-moment><span aria-hidden="true">{}</span>'
+        '<span class="hidden">{}</span></time>',
+        at.isoformat(),
+        exact,
+        relative(at, now),
+        exact,
+    )
+
+
+def relative(at: datetime, now: datetime) -> str:
+    """Say how far a time is away; beyond a week it is a date. `static/js/portal.js` keeps the same words."""
+    gap = abs(at - now)
+    if gap > _RELATIVE_UNTIL:
+        return _date(timezone.localtime(at))
+    for unit, seconds in _UNITS:
+        count = int(gap.total_seconds() // seconds)
+        if count:
+            words = f"{count} {unit}{'' if count == 1 else 's'}"
+            return f"in {words}" if at > now else f"{words} ago"
+    return "in a moment" if at > now else "just now"
+
+
+def _date(at: datetime) -> str:
+    return f"{at.day} {at:%b %Y}"
+
+
+def _exact(at: datetime) -> str:
+    return f"{at:%a} {_date(at)}, {at:%H:%M:%S} {at:%Z}"
+
+
+def _clock(at: datetime, now: datetime) -> str:
+    days = (at.date() - now.date()).days
+    if days == 0:
+        return f"{at:%H:%M}"
+    return f"{at:%H:%M} tomorrow" if days == 1 else f"{at:%H:%M} on {_date(at)}"
+
+
+@register.filter
+def filesize(size: int | None) -> str:
+    """Write a number of bytes in the unit that people read it in (1 KB is 1,024 bytes)."""
+    if size is None:
+        return "–"
+    value, unit = float(size), "bytes"
+    for larger in ("KB", "MB", "GB", "TB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    if unit == "bytes":
+        return "1 byte" if size == 1 else f"{size} bytes"
+    return f"{value:.1f} {unit}" if value < 100 else f"{value:.0f} {unit}"
+
+
+@register.filter
+def duration(length: timedelta | float | None) -> str:
+    """Write a length of time, given as timedelta or seconds."""
+    if length is None:
+        return "–"
+    seconds = length.total_seconds() if isinstance(length, timedelta) else float(length)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+@register.filter
+def lasting(start: datetime | None, end: datetime | None) -> str:
+    """Write how long something took, or has taken until now when it has no end yet; nothing before it started."""
+    return duration((end or timezone.now()) - start) if start else ""
+
+
+@register.filter
+def inert(text: object) -> str:
+    """Show control and direction characters as visible marks, so that a name or log line can't play tricks."""
+    return "".join(map(_visible, str(text)))
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf"):
+        return character
+    code = ord(character)
+    # SECURITY: ANSI codes and bidirectional overrides would hide or reorder what is written here
+    return chr(0x2400 + code) if code < 0x20 else f"‹U+{code:04X}›"
+
+
+@register.filter
+def grouped(secret: str, size: int = 4) -> str:
+    """Write a secret in groups that people can read off a screen."""
+    return " ".join(secret[start : start + size] for start in range(0, len(secret), size))
+
+
+@register.filter
+def left(until: datetime) -> str:
+    """Write how long a wait still is, in whole seconds. `static/js/portal.js` counts it down."""
+    seconds = max(0, -int((timezone.now() - until).total_seconds() // 1))
+    return f"{seconds} s" if seconds < 60 else duration(seconds)
