@@ -1,0 +1,116 @@
+"""A throw-away PostgreSQL: `python -m tests.postgres COMMAND…` runs the command with its DATABASE_URL."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+SOCKETS_ONLY = ["-c", "listen_addresses=", "-c", "max_connections=200"]
+# Nothing here outlives the tests, so nothing has to survive a power cut.
+NOTHING_TO_LOSE = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
+START_SECONDS = 30
+STOP_SECONDS = 20
+
+
+@contextmanager
+def cluster() -> Iterator[str]:
+    """Start a cluster that listens on a socket in a folder of its own and give its URL; stop and remove it after.
+
+    PostgreSQL refuses to run as root, so root starts it as `postgres`, or as `nobody` where there is no such user.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="portal-postgres."))
+    server = None
+    try:
+        as_user = _unprivileged(folder)
+        programs = _programs()
+        _make(programs / "initdb", folder, as_user)
+        server = _start(programs / "postgres", folder, as_user)
+        _wait(server, folder)
+        yield f"postgres://portal@/{folder}/portal"
+    finally:
+        if server is not None:
+            _stop(server)
+        shutil.rmtree(folder)
+
+
+def main(command: list[str]) -> int:
+    """Run the command with a cluster and give its exit code; the cluster ends with it, interrupted or not."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Ctrl-C reaches the command as well: it ends in its own time and the cluster after it.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    with cluster() as url:
+        return subprocess.run(command, env=os.environ | {"DATABASE_URL": url}, check=False).returncode
+
+
+def _programs() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if not found:
+        raise SystemExit("PostgreSQL is not installed. Type: .ci/host test")
+    return found[-1].parent
+
+
+def _unprivileged(folder: Path) -> list[str]:
+    # The server ends with the process that started it, even where that one is killed and can't clean up.
+    setpriv = ["setpriv", "--pdeathsig", "INT"]
+    if os.geteuid() != 0:
+        return setpriv
+    names = {user.pw_name for user in pwd.getpwall()}
+    user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    return [*setpriv, "--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
+
+
+def _make(initdb: Path, folder: Path, as_user: list[str]) -> None:
+    options = ["--username=portal", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+    made = subprocess.run(
+        [*as_user, initdb, "-D", folder / "data", *options], capture_output=True, text=True, cwd=folder, check=False
+    )
+    if made.returncode:
+        raise SystemExit(f"PostgreSQL could not make its folder: {made.stderr.strip()}")
+
+
+def _start(postgres: Path, folder: Path, as_user: list[str]) -> "subprocess.Popen[bytes]":
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            [*as_user, postgres, "-D", folder / "data", "-k", folder, *SOCKETS_ONLY, *NOTHING_TO_LOSE],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            start_new_session=True,
+        )
+
+
+def _wait(server: "subprocess.Popen[bytes]", folder: Path) -> None:
+    end = time.monotonic() + START_SECONDS
+    while server.poll() is None and time.monotonic() < end:
+        try:
+            with psycopg.connect(host=str(folder), user="portal", dbname="postgres", autocommit=True) as connection:
+                connection.execute("CREATE DATABASE portal")
+        except psycopg.OperationalError:
+            time.sleep(0.1)
+        else:
+            return
+    raise SystemExit(f"PostgreSQL did not start: {(folder / 'log').read_text()}")
+
+
+def _stop(server: "subprocess.Popen[bytes]") -> None:
+    server.send_signal(signal.SIGINT)
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.send_signal(signal.SIGQUIT)
+        server.wait(STOP_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
