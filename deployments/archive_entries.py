@@ -71,6 +71,14 @@ def entry_problem(entry: Entry, limits: Limits) -> str | None:
     return _flags_problem(entry.flags, entry.method) or _kind_problem(entry) or _size_problem(entry, limits)
 
 
+def amount(size: int) -> str:
+    """The size in the unit in which a person would say it."""
+    for unit, length in (("MiB", MIB), ("KiB", 1024)):
+        if size >= length:
+            return f"{size / length:,.0f} {unit}"
+    return f"{size:,} bytes"
+
+
 def _flags_problem(flags: int, method: int) -> str | None:
     if flags & ENCRYPTED:
         return "is encrypted"
@@ -102,7 +110,7 @@ def _size_problem(entry: Entry, limits: Limits) -> str | None:
     if entry.method == STORED and entry.size != entry.packed:
         return "says two different sizes"
     if entry.size > limits.max_unpacked_bytes:
-        return f"unpacks to more than {limits.max_unpacked_bytes / MIB:,.0f} MiB"
+        return f"unpacks to more than {amount(limits.max_unpacked_bytes)}"
     if entry.size > max(RATIO_MATTERS_FROM, entry.packed * limits.max_ratio):
         return f"unpacks to more than {limits.max_ratio} times its size"
     return None

@@ -115,7 +115,7 @@ class NameTree:
                 raise PackageRefused(f"The archive has more than {self._max_entries:,} files and folders.")
             node = parent.children[key] = _Node(part, is_folder)
         elif node.spelling != part:
-            raise refused(name, f"differs only in case or accents’ encoding from “{shown(node.spelling)}”")
+            raise refused(name, f"has the name of “{shown(node.spelling)}” but for capitals or how accents are written")
         elif node.is_folder != is_folder:
             raise refused(name, "is in the archive as a file and as a folder")
         return node

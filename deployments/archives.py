@@ -14,12 +14,12 @@ from deployments.archive_entries import (
     DEFAULT,
     DESCRIPTOR,
     ENCRYPTED,
-    MIB,
     RATIO_MATTERS_FROM,
     STORED,
     UTF8,
     Entry,
     Limits,
+    amount,
     entry_problem,
 )
 from deployments.archive_names import NameTree, PackageRefused, decode_name, refused
@@ -37,6 +37,7 @@ FLAGS_COMPARED = ENCRYPTED | DESCRIPTOR | UTF8
 ZIP64, UNICODE_NAME = 0x0001, 0x7075  # kinds of extra field
 MAX_EXTRA_FIELDS = 32  # real archives carry up to six; bounds the time that an entry can cost
 IN_ZIP64 = 0xFFFFFFFF
+NEWEST_VERSION = 63  # of the format (6.3); a newer one may mean things that are not known here
 CHUNK = 256 * 1024
 
 
@@ -132,9 +133,10 @@ def _read_at(archive: BinaryIO, offset: int, count: int) -> bytes:
 
 def _find_directory(archive: BinaryIO, limits: Limits) -> tuple[int, int, int]:
     """Where the directory begins, where it ends, and how many entries it has."""
-    size = archive.seek(0, 2)
+    archive.seek(0, 2)
+    size = archive.tell()
     if size > limits.max_bytes:
-        raise PackageRefused(f"The archive is larger than {limits.max_bytes / MIB:,.0f} MiB.")
+        raise PackageRefused(f"The archive is larger than {amount(limits.max_bytes)}.")
     at = _find_end(archive, size)
     end, begins = _read_end(archive, at)
     if end.disk or end.first_disk or end.here != end.entries:
@@ -212,7 +214,7 @@ def _read_central(archive: BinaryIO, left: int, limits: Limits) -> tuple[Entry, 
     if left < CENTRAL.size:
         raise PackageRefused("The archive's directory is cut short.")
     header = _read(archive, CENTRAL.size)
-    signature, _, _, flags, method, _, _, crc, packed, size, *rest = CENTRAL.unpack(header)
+    signature, _, version, flags, method, _, _, crc, packed, size, *rest = CENTRAL.unpack(header)
     name_length, extra_length, comment_length, disk, _, attributes, offset = rest
     length = CENTRAL.size + name_length + extra_length + comment_length
     if signature != b"PK\x01\x02" or length > left:
@@ -222,6 +224,8 @@ def _read_central(archive: BinaryIO, left: int, limits: Limits) -> tuple[Entry, 
     archive.seek(comment_length, 1)
     name = decode_name(raw_name, limits.max_name_length, limits.max_depth)
     fields = _extra_fields(extra, raw_name)
+    if version & 0xFF > NEWEST_VERSION:
+        raise refused(name, "uses a feature of zip that is not supported")
     if disk:
         raise refused(name, "lies on another part of a split archive")
     size, packed, offset = _with_zip64(fields, [size, packed, offset], name)
@@ -234,7 +238,7 @@ def _read_central(archive: BinaryIO, left: int, limits: Limits) -> tuple[Entry, 
 def _check_total(archive_size: int, entries: list[Entry], limits: Limits) -> None:
     total = sum(entry.size for entry in entries)
     if total > limits.max_unpacked_bytes:
-        raise PackageRefused(f"The archive unpacks to more than {limits.max_unpacked_bytes / MIB:,.0f} MiB.")
+        raise PackageRefused(f"The archive unpacks to more than {amount(limits.max_unpacked_bytes)}.")
     if total > max(RATIO_MATTERS_FROM, archive_size * limits.max_ratio):
         raise PackageRefused(f"The archive unpacks to more than {limits.max_ratio} times its size.")
 

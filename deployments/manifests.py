@@ -132,8 +132,8 @@ def read_metadata(content: bytes) -> Metadata:
     _refuse_doubles([constant.name for constant in constants], "constant")
     _refuse_doubles([event.name for event in events], "scheduled event")
     return Metadata(
-        name=fields.text("name", "project_name", longest=MAX_TEXT),
-        version=fields.text("version", "model_version", longest=MAX_TEXT),
+        name=fields.text("name", "project_name", longest=100),
+        version=fields.text("version", "model_version", longest=60),
         description=fields.text("description", longest=MAX_DESCRIPTION, lines=True) or "",
         runtime=fields.text("runtime", "runtime_version", longest=MAX_TEXT),
         constants=constants,

@@ -81,7 +81,7 @@ class Fields:
         values = self._get((name,))
         if values is None:
             return []
-        if not isinstance(values, list) or isinstance(values, Number):
+        if not isinstance(values, list):
             self.refuse(name, "must be a list in brackets")
         if len(values) > at_most:
             self.refuse(name, f"has more than {at_most} items")
