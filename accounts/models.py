@@ -157,7 +157,7 @@ class ProductionWindow(models.Model):
     objects = WindowQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index("user", "-opened_at", name="windows_of_a_person")]
+        indexes = [models.Index(fields=["user", "-opened_at"], name="windows_of_a_person")]
 
 
 class Interrupted(models.Model):
@@ -231,9 +231,9 @@ class Activity(models.Model):
         verbose_name_plural = "activity"
         ordering = ["-id"]
         indexes = [
-            models.Index("app_id", "-id", name="activity_of_an_app"),
-            models.Index("environment_id", "-id", name="activity_of_an_environment"),
-            models.Index("actor_id", "act", "at", name="activity_of_a_person"),
+            models.Index(fields=["app_id", "-id"], name="activity_of_an_app"),
+            models.Index(fields=["environment_id", "-id"], name="activity_of_an_environment"),
+            models.Index(fields=["actor_id", "act", "at"], name="activity_of_a_person"),
         ]
 
     def __str__(self) -> str:
@@ -244,6 +244,14 @@ class Activity(models.Model):
         """What was done, to follow the actor's name."""
         return " ".join(part for part in (self.get_act_display(), self.target) if part)
 
+    @property
+    def before_words(self) -> str:
+        return in_words(self.before)
+
+    @property
+    def after_words(self) -> str:
+        return in_words(self.after)
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         if self.pk is not None:
             raise AppendOnly
@@ -251,3 +259,12 @@ class Activity(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> Never:
         raise AppendOnly
+
+
+def in_words(value: Any) -> str:
+    """Write what was before or after a change for people: "Transport Rights: yes, API Rights: no"."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {in_words(part)}" for name, part in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)

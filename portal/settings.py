@@ -3,11 +3,15 @@
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+import django_stubs_ext
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from portal import env as read
 from portal.env import BASE_DIR, env
+
+# Forms and admin classes name their model in type hints; Django's own classes don't take it at run time yet.
+django_stubs_ext.monkeypatch()
 
 PORTAL_MODE = read.mode()
 DEMO = PORTAL_MODE == "demo"
@@ -106,7 +110,10 @@ AUTHENTICATION_BACKENDS = ["axes.backends.AxesBackend", "django.contrib.auth.bac
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 # NIST SP 800-63B-4, 3.1.1.2: a password that is the only factor has 15 characters or more and no composition rules
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator", "OPTIONS": {"user_attributes": ("name", "email")}},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("name", "email")},
+    },
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 15}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]

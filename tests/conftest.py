@@ -1,8 +1,23 @@
-"""What holds for every test: nothing reaches further than this machine."""
+"""What holds for every test: a folder of its own that is gone afterwards, and no way off this machine."""
 
 import ipaddress
+import shutil
 import sys
+from pathlib import Path
 from typing import Any
+
+import pytest
+from django.conf import settings
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in ("", "static", "storage", "uploads", "run"):
+        (settings.VAR / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(Path(settings.VAR).parent, ignore_errors=True)
 
 
 def _is_here(host: object) -> bool:

@@ -1,28 +1,28 @@
-"""The portal's settings with a throw-away folder, independent of `.env` and of what the shell has set."""
+"""The portal's settings in a throw-away folder, independent of `.env` and of what the shell has set.
 
-import atexit
+Importing them touches no file: tests/conftest.py makes the folder and removes it.
+"""
+
 import os
-import shutil
+import secrets
 import tempfile
 from pathlib import Path
 
-_FOLDER = os.environ.get("PORTAL_TESTS")
-if _FOLDER is None:
-    # The first process makes it and removes it; pytest-xdist's workers inherit the name.
-    _FOLDER = os.environ["PORTAL_TESTS"] = tempfile.mkdtemp(prefix="portal-tests.")
-    atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
+from cryptography.fernet import Fernet
+
+# pytest-xdist's workers inherit the folder of the process that starts them, and use one each in it.
+_FOLDER = os.environ.setdefault("PORTAL_TESTS", f"{tempfile.gettempdir()}/portal-tests.{secrets.token_hex(8)}")
 _VAR = Path(_FOLDER) / os.environ.get("PYTEST_XDIST_WORKER", "main")
-for _name in ("static", "storage", "uploads", "mail", "run"):
-    (_VAR / _name).mkdir(parents=True, exist_ok=True, mode=0o700)
 
 os.environ |= {
     "PORTAL_ENV_FILE": os.devnull,
     "PORTAL_MODE": "demo",
     "PORTAL_VAR": str(_VAR),
     "PORTAL_URL": "http://localhost:8000",
-    "APPS_DOMAIN": "apps.localhost",
+    "SECRET_KEY": secrets.token_urlsafe(50),
+    "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
 }
-os.environ.setdefault("DATABASE_URL", f"sqlite:///{_VAR / 'portal.sqlite3'}")
+os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
 
 from portal.settings import *  # noqa: E402, F403
 from portal.settings import DATABASES, STORAGES  # noqa: E402

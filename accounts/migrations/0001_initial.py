@@ -57,7 +57,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'activity',
                 'ordering': ['-id'],
-                'indexes': [models.Index(models.F('app_id'), models.F('-id'), name='activity_of_an_app'), models.Index(models.F('environment_id'), models.F('-id'), name='activity_of_an_environment'), models.Index(models.F('actor_id'), models.F('act'), models.F('at'), name='activity_of_a_person')],
+                'indexes': [models.Index(fields=['app_id', '-id'], name='activity_of_an_app'), models.Index(fields=['environment_id', '-id'], name='activity_of_an_environment'), models.Index(fields=['actor_id', 'act', 'at'], name='activity_of_a_person')],
             },
         ),
         migrations.CreateModel(
@@ -146,7 +146,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='productionwindow',
-            index=models.Index(models.F('user'), models.F('-opened_at'), name='windows_of_a_person'),
+            index=models.Index(fields=['user', '-opened_at'], name='windows_of_a_person'),
         ),
         migrations.AddConstraint(
             model_name='resetrequest',
