@@ -109,7 +109,9 @@ def confirm_set_up(request: PortalRequest, code: str) -> ProductionWindow:
     with transaction.atomic():
         authenticator = being_set_up(request)
         if authenticator:
-            authenticator = Authenticator.objects.select_for_update().filter(pk=authenticator.pk, confirmed=False).first()
+            authenticator = (
+                Authenticator.objects.select_for_update().filter(pk=authenticator.pk, confirmed=False).first()
+            )
         if authenticator is None:
             raise CodeRefused("Setting up took longer than ten minutes, or was begun again elsewhere. Start again.")
         now = timezone.now()
@@ -123,6 +125,12 @@ def confirm_set_up(request: PortalRequest, code: str) -> ProductionWindow:
         record(Act.AUTHENTICATOR_SET_UP, Actor.of(request))
         mail.authenticator_set_up(Actor.of(request))
         return window.open_for(request, authenticator, step, now)
+
+
+def waits_until(authenticator: Authenticator) -> datetime | None:
+    """Give the moment before which no code is looked at, or None when one may be entered now."""
+    allowed, detail = authenticator.verify_is_allowed()
+    return None if allowed else detail["locked_until"]
 
 
 def enter_code(request: PortalRequest, code: str) -> ProductionWindow:
@@ -143,10 +151,11 @@ def _decide(request: PortalRequest, code: str) -> ProductionWindow | CodeRefused
     if authenticator is None:
         return CodeRefused("No authenticator is set up for your account.")
     if authenticator.blocked_at:
-        return CodeRefused("This authenticator is blocked after too many wrong codes. Ask support to help.", blocked=True)
-    allowed, detail = authenticator.verify_is_allowed()
-    if not allowed:
-        return CodeRefused("A wrong code was entered. Wait a moment before the next one.", detail["locked_until"])
+        return CodeRefused(
+            "This authenticator is blocked after too many wrong codes. Ask support to help.", blocked=True
+        )
+    if until := waits_until(authenticator):
+        return CodeRefused("A wrong code was entered. Wait a moment before the next one.", until)
     now = timezone.now()
     try:
         step = authenticator.match(code, now)
@@ -181,10 +190,9 @@ def _wrong(authenticator: Authenticator, by: Actor, now: datetime) -> CodeRefuse
         record(Act.AUTHENTICATOR_BLOCKED, by)
         mail.authenticator_blocked(by)
         return CodeRefused("Too many wrong codes: this authenticator is blocked. Ask support to help.", blocked=True)
-    _, detail = authenticator.verify_is_allowed()
     return CodeRefused(
         "That code is not right. Check that you read the entry of this portal and that your phone's clock is right.",
-        detail["locked_until"] if detail else None,
+        waits_until(authenticator),
     )
 
 

@@ -39,6 +39,16 @@ def password_changed(by: Actor) -> None:
     _send("password_changed", [by.user], by=by, person=by.user)
 
 
+def account_added(person: User, by: Actor, link: str) -> None:
+    _send("account_added", [person], by=by, person=person, link=link)
+
+
+def address_changed(person: User, by: Actor, before: str) -> None:
+    """Tell both addresses, so that nobody loses their account without hearing of it."""
+    for address in (before, person.email):
+        _send_to("address_changed", address, by=by, person=person, before=before)
+
+
 def technical_contacts_of(user: User) -> QuerySet[User]:
     """The Technical Contacts of the apps that a person belongs to, without the person."""
     return User.objects.filter(contact_of__memberships__user=user, is_active=True).exclude(pk=user.pk).distinct()

@@ -19,7 +19,9 @@ NOT_KEPT = {"csrfmiddlewaretoken"}
 
 def keep(request: PortalRequest, title: str) -> Interrupted | None:
     """Keep the text fields of a form for this browser session; None when they are too large to keep."""
-    fields = json.dumps([(name, value) for name, values in request.POST.lists() for value in values if name not in NOT_KEPT])
+    fields = json.dumps(
+        [(name, value) for name, values in request.POST.lists() for value in values if name not in NOT_KEPT]
+    )
     if len(fields) > MAX_BYTES:
         return None
     Interrupted.objects.filter(kept_at__lt=timezone.now() - KEPT_FOR).delete()

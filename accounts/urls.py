@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts import views
+from accounts import authenticator_views, views
 
 app_name = "accounts"
 urlpatterns = [
@@ -11,9 +11,9 @@ urlpatterns = [
     path("account/password/reset/", views.password_reset, name="password_reset"),
     path("account/password/reset/sent/", views.password_reset_sent, name="password_reset_sent"),
     path("account/password/reset/<uidb64>/<token>/", views.password_reset_confirm, name="password_reset_confirm"),
-    path("authenticator/", views.code, name="code"),
-    path("authenticator/set-up/", views.set_up, name="set_up"),
-    path("authenticator/end/", views.end_window, name="end_window"),
-    path("authenticator/help/", views.help_page, name="help"),
-    path("authenticator/continue/<uuid:waiting>/", views.carry_on, name="carry_on"),
+    path("authenticator/", authenticator_views.code, name="code"),
+    path("authenticator/set-up/", authenticator_views.set_up, name="set_up"),
+    path("authenticator/end/", authenticator_views.end_window, name="end_window"),
+    path("authenticator/help/", authenticator_views.help_page, name="help"),
+    path("authenticator/continue/<uuid:waiting>/", authenticator_views.carry_on, name="carry_on"),
 ]

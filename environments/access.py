@@ -79,9 +79,7 @@ def may(user: User, environment: Environment, permission: Permission) -> bool:
     """Say whether a person may do this on an environment now: active, member, permitted. For jobs and flows."""
     if not User.objects.filter(pk=user.pk, is_active=True).exists():
         return False
-    membership = (
-        Membership.objects.filter(user=user, app=environment.app_id).select_related("app", "role").first()
-    )
+    membership = Membership.objects.filter(user=user, app=environment.app_id).select_related("app", "role").first()
     if membership is None:
         return False
     return allowed(permission, standing_of(membership, environment), environment.is_production)

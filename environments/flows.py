@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -31,6 +32,11 @@ class ChangedMeanwhile(Exception):
     def __init__(self, members: list[Membership]) -> None:
         super().__init__(", ".join(member.user.name for member in members))
         self.members = members
+
+
+def may_create_app(user: User) -> bool:
+    """Say whether a person may make apps: everybody, or staff only where the setting says so."""
+    return settings.APP_CREATION == "everyone" or user.is_staff
 
 
 @transaction.atomic
@@ -91,9 +97,7 @@ def _members(app: App, wanted: Grants) -> list[Membership]:
     return list(found)
 
 
-def _store(
-    membership: Membership, environment: Environment, difference: Mapping[Permission, bool], by: Actor
-) -> None:
+def _store(membership: Membership, environment: Environment, difference: Mapping[Permission, bool], by: Actor) -> None:
     for permission, granted in difference.items():
         NodePermission.objects.update_or_create(
             environment=environment,

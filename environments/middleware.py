@@ -113,7 +113,9 @@ def _decide_app(request: AppRequest, guard: Guard, kwargs: dict[str, Any]) -> Ht
         log.error("%s is an app's page but declares none of its guards.", request.path)
         return render(request, "403.html", status=403)
     if (environment or guard.deploys) and not request.standing.deploys:
-        return _refuse(request, environment, "App Team – Deploy Permissions", "Your role in the team does not carry it.")
+        return _refuse(
+            request, environment, "App Team – Deploy Permissions", "Your role in the team does not carry it."
+        )
     if guard.permission and not _holds(request, guard.permission, environment):
         where = environment.name if environment else request.app.name
         return _refuse(request, environment, guard.permission.label, f"It has not been granted to you on {where}.")
@@ -141,7 +143,7 @@ def _refuse(request: AppRequest, environment: Environment | None, missing: str, 
         "text": f"{why} {contact.name}, the Technical Contact of {request.app.name}, can grant it.",
         "contact_name": contact.name,
         "contact_email": contact.email,
-        "back_url": reverse("environments:app", args=[request.app.slug]),
+        "back_url": reverse("deployments:app", args=[request.app.slug]),
     }
     return render(request, "403.html", {"refusal": refusal}, status=403)
 

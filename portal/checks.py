@@ -20,5 +20,3 @@ def demo_is_not_for_production(app_configs: Any, **kwargs: Any) -> list[Warning]
     if settings.DEMO:
         return [Warning("PORTAL_MODE is 'demo'.", hint="Set PORTAL_MODE=production.", id="portal.W001")]
     return []
-
-

@@ -27,7 +27,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 @public
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Offer a form again that came with an old token (accounts.views), refuse a foreign one."""
-    offer = import_string("accounts.views.offer_again")
+    """Offer a form again that came with an old token (accounts.authenticator_views), refuse a foreign one."""
+    offer = import_string("accounts.authenticator_views.offer_again")
     response: HttpResponse = offer(request, reason)
     return response

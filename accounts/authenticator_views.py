@@ -1,0 +1,155 @@
+"""The gate's own pages: the code, setting up an authenticator, going on with what was interrupted."""
+
+from typing import Any, cast
+from urllib.parse import urlencode, urlsplit
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.middleware.csrf import REASON_BAD_ORIGIN
+from django.shortcuts import redirect, render
+from django.urls import Resolver404, resolve, reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from accounts import authenticators, pending, qr, window
+from accounts.actor import Actor
+from accounts.forms import CodeForm, ConfirmPasswordForm, HelpForm
+from accounts.guards import signed_in
+from accounts.http import PortalRequest
+from accounts.views import safe_next
+
+
+@signed_in
+@never_cache
+def code(request: PortalRequest) -> HttpResponse:
+    """Ask for a code; right, it opens the window and goes on to what was interrupted."""
+    authenticator = authenticators.confirmed(request.user)
+    if authenticator is None:
+        return redirect(f"{reverse('accounts:set_up')}?{_query(request)}")
+    form = CodeForm(request.POST or None)
+    context = _purpose(request) | {"form": form, "blocked": authenticator.blocked_at}
+    if request.method == "POST" and form.is_valid():
+        try:
+            authenticators.enter_code(request, form.cleaned_data["code"])
+            return _go_on(request)
+        except authenticators.CodeRefused as refused:
+            form.add_error("code", str(refused))
+            context |= {"until": refused.until, "blocked": refused.blocked}
+    elif not form.errors:
+        context["until"] = authenticators.waits_until(authenticator)
+    status = 429 if request.method == "POST" and context.get("until") else 200
+    return render(request, "accounts/code.html", context, status=status)
+
+
+@signed_in
+@never_cache
+@sensitive_post_parameters("password")
+def set_up(request: PortalRequest) -> HttpResponse:
+    """Three steps on one page: password, scan, first code."""
+    if authenticators.confirmed(request.user):
+        return redirect(f"{reverse('accounts:code')}?{_query(request)}")
+    step = request.POST.get("step")
+    password = ConfirmPasswordForm(request, request.POST if step == "password" else None)
+    first_code = CodeForm(request.POST if step == "code" else None)
+    if step == "password" and password.is_valid():
+        authenticators.begin_set_up(request)
+        return redirect(f"{reverse('accounts:set_up')}?{_query(request)}")
+    if step == "code" and first_code.is_valid():
+        try:
+            authenticators.confirm_set_up(request, first_code.cleaned_data["code"])
+            messages.success(request, "Your authenticator is set up.")
+            return _go_on(request)
+        except authenticators.CodeRefused as refused:
+            first_code.add_error("code", str(refused))
+    context: dict[str, Any] = _purpose(request) | {"password": password, "form": first_code}
+    if authenticator := authenticators.being_set_up(request):
+        context["setup"] = authenticators.setup_of(authenticator)
+        context["picture"] = qr.data_image(context["setup"].uri)
+    elif step == "code":
+        password.errors["__all__"] = password.error_class(first_code.errors.get("code", []), renderer=password.renderer)
+    return render(request, "accounts/set_up.html", context)
+
+
+@signed_in
+@require_POST
+def end_window(request: PortalRequest) -> HttpResponse:
+    window.end(request)
+    messages.success(request, "Production access ended.")
+    return redirect("environments:apps")
+
+
+@signed_in
+@never_cache
+def help_page(request: PortalRequest) -> HttpResponse:
+    """Ask support to disable one's authenticator."""
+    form = HelpForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        authenticators.ask_for_reset(Actor.of(request), form.cleaned_data["note"])
+        return redirect("accounts:help")
+    asked = request.user.reset_requests.filter(handled_at=None).first()
+    return render(request, "accounts/help.html", {"form": form, "asked": asked})
+
+
+@signed_in
+@never_cache
+def carry_on(request: PortalRequest, waiting: UUID) -> HttpResponse:
+    """Show what was interrupted, with all that was typed and one button; nothing happens by itself."""
+    kept = pending.find(request, waiting)
+    if kept is None:
+        messages.info(request, "What you had begun was carried out already, or was kept for ten minutes and is gone.")
+        return redirect("environments:apps")
+    action = f"{kept.path}?{urlencode({'waiting': kept.pk})}"
+    return _confirm(request, kept.title, action, pending.fields_of(kept))
+
+
+def offer_again(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Offer a form with an old CSRF token again, to be confirmed; a form from elsewhere is refused.
+
+    SECURITY: only a form that the browser says comes from this very host is shown again, so that a
+    foreign page plants nothing.
+    """
+    origin = request.headers.get("Origin", "")
+    own = urlsplit(origin).netloc == request.get_host() and reason != REASON_BAD_ORIGIN
+    if not (own and request.user.is_authenticated and request.method == "POST" and not request.FILES):
+        return render(request, "403_csrf.html", status=403)
+    fields = [(n, v) for n, values in request.POST.lists() for v in values if n not in pending.NOT_KEPT]
+    return _confirm(cast(PortalRequest, request), "Send this form again", request.get_full_path(), fields, status=403)
+
+
+def _confirm(
+    request: PortalRequest, title: str, action: str, fields: list[tuple[str, str]], status: int = 200
+) -> HttpResponse:
+    shown = [(name.replace("_", " ").capitalize(), value) for name, value in fields if value and not _is_secret(name)]
+    context = {"title": title, "action": action, "fields": fields, "shown": shown, "back": urlsplit(action).path}
+    return render(request, "accounts/carry_on.html", context, status=status)
+
+
+def _is_secret(name: str) -> bool:
+    return "password" in name or name == "code"
+
+
+def _purpose(request: PortalRequest) -> dict[str, Any]:
+    """Say why a code is asked for: what waits, or the page that was asked for."""
+    kept = pending.find(request, request.GET.get("waiting", ""))
+    return {"purpose": kept.title if kept else _named(safe_next(request)), "query": _query(request)}
+
+
+def _named(path: str) -> str:
+    try:
+        names = resolve(urlsplit(path).path).kwargs
+    except Resolver404 as error:
+        raise Http404 from error
+    if "environment" in names:
+        return f"{names['environment'].replace('-', ' ').capitalize()} of {names['app']}"
+    return names.get("app", "")
+
+
+def _query(request: HttpRequest) -> str:
+    return urlencode({name: request.GET[name] for name in ("next", "waiting") if name in request.GET})
+
+
+def _go_on(request: PortalRequest) -> HttpResponse:
+    kept = pending.find(request, request.GET.get("waiting", ""))
+    return redirect("accounts:carry_on", waiting=kept.pk) if kept else redirect(safe_next(request))

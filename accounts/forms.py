@@ -1,0 +1,113 @@
+"""What people type about themselves, and what is wrong with it."""
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.contrib.auth import authenticate
+from django.core.exceptions import ValidationError
+
+from accounts.authenticators import SIX_DIGITS
+from accounts.http import PortalRequest
+from accounts.models import User
+from accounts.people import too_many_attempts
+
+WRONG_SIGN_IN = (
+    "This e-mail and password don't belong together, or the account is not active. Check both and try again."
+)
+WAIT = "Too many wrong passwords. Wait 15 minutes, or set a new password."
+PASSWORD_FIELD: dict[str, Any] = {"autocomplete": "current-password"}
+
+
+class PasswordMixin:
+    """Verifies a password, slowly and not too often."""
+
+    locked = False
+
+    def verify(self, request: Any, email: str, password: str) -> User | None:
+        """Give the person when the password is right; `locked` says whether it was looked at at all."""
+        if too_many_attempts(email, request.address):
+            self.locked = True
+            return None
+        user = authenticate(request, username=email, password=password)
+        self.locked = getattr(request, "axes_locked_out", False)
+        return user if isinstance(user, User) else None
+
+
+class SignInForm(PasswordMixin, forms.Form):
+    username = forms.EmailField(
+        label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True})
+    )
+    password = forms.CharField(label="Password", strip=False, widget=forms.PasswordInput(attrs=PASSWORD_FIELD))
+
+    def __init__(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+        self.user: User | None = None
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if {"username", "password"} <= data.keys():
+            data["username"] = data["username"].lower()
+            self.user = self.verify(self.request, data["username"], data["password"])
+            if self.user is None:
+                raise ValidationError(WAIT if self.locked else WRONG_SIGN_IN)
+        return data
+
+
+class ConfirmPasswordForm(PasswordMixin, forms.Form):
+    password = forms.CharField(
+        label="Your password",
+        strip=False,
+        help_text="So that nobody else sets up an authenticator on a screen you left open.",
+        widget=forms.PasswordInput(attrs=PASSWORD_FIELD | {"autofocus": True}),
+    )
+
+    def __init__(self, request: PortalRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        if self.verify(self.request, self.request.user.email, password) is None:
+            raise ValidationError(WAIT if self.locked else "This is not your password. Check it and try again.")
+        return password
+
+
+class CodeForm(forms.Form):
+    """Six ASCII digits once spaces are taken out; anything else never reaches the verifier and costs no attempt."""
+
+    code = forms.CharField(
+        label="Code from your authenticator",
+        max_length=20,
+        error_messages={"required": "Enter the six digits that your authenticator app shows."},
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "one-time-code", "autofocus": True}),
+    )
+
+    def clean_code(self) -> str:
+        code = "".join(self.cleaned_data["code"].split(" "))
+        if not SIX_DIGITS.fullmatch(code):
+            raise ValidationError("A code is six digits. Enter the ones that your authenticator app shows now.")
+        return code
+
+
+class HelpForm(forms.Form):
+    note = forms.CharField(
+        label="What happened?",
+        required=False,
+        max_length=2000,
+        help_text="For example: I have a new phone. Say how support can reach you.",
+        widget=forms.Textarea(attrs={"rows": 4}),
+    )
+
+
+class ProfileForm(forms.ModelForm[User]):
+    time_zone = forms.ChoiceField(
+        label="Time zone",
+        required=False,
+        choices=[("", "As my browser"), *((z, z) for z in sorted(available_timezones()))],
+    )
+
+    class Meta:
+        model = User
+        fields = ("name", "time_zone", "theme")

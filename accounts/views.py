@@ -1,0 +1,111 @@
+"""Signing in and out, the account page, passwords."""
+
+from typing import Any, cast
+
+from django.contrib import messages
+from django.contrib.auth import views as auth_views
+from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse, reverse_lazy
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from accounts import authenticators, people
+from accounts.forms import ProfileForm, SignInForm
+from accounts.guards import public, signed_in
+from accounts.http import PortalRequest
+from accounts.models import User
+
+
+def safe_next(request: HttpRequest) -> str:
+    """Give the address to go on to; never on another host, whatever was asked for."""
+    target = request.POST.get("next") or request.GET.get("next") or ""
+    if url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure()):
+        return target
+    return reverse("environments:apps")
+
+
+@public
+@never_cache
+@sensitive_post_parameters("password")
+def sign_in(request: HttpRequest) -> HttpResponse:
+    if request.user.is_authenticated:
+        return redirect(safe_next(request))
+    form = SignInForm(request, request.POST or None)
+    if request.method == "POST" and form.is_valid() and form.user:
+        people.sign_in(request, form.user)
+        return redirect(safe_next(request))
+    status = 429 if form.locked else 200
+    return render(request, "accounts/sign_in.html", {"form": form, "next": request.GET.get("next", "")}, status=status)
+
+
+def locked_out(request: HttpRequest, response: HttpResponse, credentials: Any = None) -> HttpResponse:
+    """Keep the page that the form made of it (named by AXES_LOCKOUT_CALLABLE)."""
+    return response
+
+
+@signed_in
+@require_POST
+def sign_out(request: PortalRequest) -> HttpResponse:
+    people.sign_out(request)
+    response = redirect("accounts:sign_in")
+    response["Clear-Site-Data"] = '"cache", "storage"'
+    return response
+
+
+@signed_in
+def account(request: PortalRequest) -> HttpResponse:
+    form = ProfileForm(request.POST or None, instance=request.user)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, "Your account is saved.")
+        return redirect("accounts:account")
+    request.user.refresh_from_db()
+    context = {"form": form, "authenticator": authenticators.confirmed(request.user)}
+    return render(request, "accounts/account.html", context)
+
+
+@signed_in
+@never_cache
+@sensitive_post_parameters()
+def password_change(request: PortalRequest) -> HttpResponse:
+    form = PasswordChangeForm(request.user, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        people.change_password(request, form.cleaned_data["new_password1"])
+        messages.success(request, "Your password is changed. Every other session and your production access ended.")
+        return redirect("accounts:account")
+    return render(request, "accounts/password_change.html", {"form": form})
+
+
+password_reset = public(
+    auth_views.PasswordResetView.as_view(
+        template_name="accounts/password_reset.html",
+        email_template_name="emails/password_reset-text.txt",
+        subject_template_name="emails/password_reset-subject.txt",
+        success_url=reverse_lazy("accounts:password_reset_sent"),
+    )
+)
+
+
+@public
+def password_reset_sent(request: HttpRequest) -> HttpResponse:
+    return render(request, "accounts/password_reset_sent.html")
+
+
+class _PasswordResetConfirm(auth_views.PasswordResetConfirmView):
+    template_name = "accounts/password_reset_confirm.html"
+    success_url = reverse_lazy("accounts:sign_in")
+
+    def form_valid(self, form: SetPasswordForm[Any]) -> HttpResponse:
+        request = cast(PortalRequest, self.request)
+        user = cast(User, form.user)
+        people.reset_password(user, form.cleaned_data["new_password1"], request.address, request.browser)
+        request.session.flush()
+        messages.success(request, "Your new password is set. Sign in with it.")
+        return redirect(self.get_success_url())
+
+
+password_reset_confirm = public(_PasswordResetConfirm.as_view())

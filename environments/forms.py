@@ -1,0 +1,53 @@
+"""What people type about apps, teams and permissions."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from accounts.models import User
+from environments.flows import FIRST_ENVIRONMENTS
+from environments.models import App, Membership, Role, host_label
+
+
+class NewAppForm(forms.ModelForm[App]):
+    class Meta:
+        model = App
+        fields = ("name", "slug")
+        labels = {"name": "Name", "slug": "Short name"}
+        help_texts = {
+            "name": "As your team calls it.",
+            "slug": "For addresses: two or more small letters, digits and single hyphens, for example calc.",
+        }
+        error_messages = {"slug": {"unique": "This short name is taken. Choose another."}}
+
+    def clean_slug(self) -> str:
+        slug: str = self.cleaned_data["slug"]
+        if len(slug) < 2 or slug == "new":
+            raise ValidationError(
+                "Use two or more characters." if slug != "new" else "This short name is the portal's own."
+            )
+        try:
+            for environment, _, _ in FIRST_ENVIRONMENTS:
+                host_label(slug, environment)
+        except ValueError as error:
+            raise ValidationError("This short name is too long for a host name.") from error
+        return slug
+
+
+class AddMemberForm(forms.Form):
+    email = forms.EmailField(label="E-mail", help_text="Of somebody who has an account on the portal.")
+    role = forms.ModelChoiceField(Role.objects.all(), label="Role", empty_label=None)
+
+    def __init__(self, app: App, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.app = app
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"].lower()
+        self.user = User.objects.filter(email=email, is_active=True).first()
+        if self.user is None:
+            raise ValidationError("No account has this address. Check it, or ask support to make the account.")
+        if Membership.objects.filter(app=self.app, user=self.user).exists():
+            raise ValidationError(f"{self.user.name} is in the team already.")
+        return email
