@@ -33,7 +33,7 @@ def icon(name: str, label: str = "") -> SafeString:
 
 @register.simple_tag
 def moment(at: datetime | None, style: str = "relative") -> SafeString | str:
-    """Write a time in the person's zone: `relative` (the exact one on hover and for screen readers), `exact`, `clock`."""
+    """Write a time in the person's zone: `relative` (exact on hover and for screen readers), `exact` or `clock`."""
     if at is None:
         return "–"
     local, now = timezone.localtime(at), timezone.localtime()
@@ -125,9 +125,9 @@ def inert(text: object) -> str:
 def _visible(character: str) -> str:
     if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf"):
         return character
-    code = ord(character)
     # SECURITY: ANSI codes and bidirectional overrides would hide or reorder what is written here
-    return chr(0x2400 + code) if code < 0x20 else f"‹U+{code:04X}›"
+    code = ord(character)
+    return f"^{chr(code ^ 0x40)}" if code < 0x80 else f"‹U+{code:04X}›"
 
 
 @register.filter

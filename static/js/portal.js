@@ -69,6 +69,7 @@
     for (const form of all("form[aria-busy]")) form.removeAttribute("aria-busy");
   }
   window.addEventListener("pageshow", ready);
+  window.addEventListener("popstate", ({ state }) => { if (state?.sent) location.reload(); });
 
   // Copying
   for (const button of all("[data-copy]")) button.hidden = !navigator.clipboard;
@@ -85,16 +86,30 @@
   // An upload shows how far it really is; what the server answers is shown as if the browser had sent the form
   function upload(event, form) {
     const box = form.querySelector(".progress");
-    if (!box || !window.XMLHttpRequest) return;
+    if (!box) return;
     event.preventDefault();
     const bar = box.querySelector("progress");
     const text = box.querySelector("p");
     const megabytes = (bytes) => `${(bytes / 1048576).toFixed(1)} MB`;
+    const announce = (sentence) => {
+      text.setAttribute("aria-live", "polite");
+      text.textContent = sentence;
+    };
+    const refuse = (sentence) => {
+      ready();
+      bar.value = 0;
+      announce(sentence);
+    };
     const began = Date.now();
     const request = new XMLHttpRequest();
+    const file = form.querySelector("[type=file]")?.files[0];
     box.hidden = false;
-    text.textContent = "Connecting";
+    if (file?.size > Number(form.dataset.max || Infinity)) {
+      return refuse(`This file has ${megabytes(file.size)}; at most ${megabytes(form.dataset.max)} are accepted. Nothing was sent.`);
+    }
+    announce("Connecting");
     request.upload.onprogress = ({ loaded, total }) => {
+      text.setAttribute("aria-live", "off");
       bar.max = total;
       bar.value = loaded;
       const speed = loaded / Math.max(1, Date.now() - began);
@@ -103,19 +118,16 @@
     };
     request.upload.onload = () => {
       bar.removeAttribute("value");
-      text.textContent = "Sent. The portal checks it now.";
+      announce("Sent. The portal checks it now.");
     };
     request.onload = () => {
-      history.pushState(null, "", request.responseURL);
+      history.replaceState({ sent: true }, "");
+      if (request.responseURL !== location.href) history.pushState({ sent: true }, "", request.responseURL);
       document.open();
       document.write(request.responseText);
       document.close();
     };
-    request.onerror = () => {
-      ready();
-      bar.value = 0;
-      text.textContent = "The connection broke before everything had arrived. Nothing was kept. Send it again.";
-    };
+    request.onerror = () => refuse("The connection broke before everything had arrived. Nothing was kept. Send it again.");
     request.open("POST", form.action);
     request.send(new FormData(form, event.submitter));
   }
