@@ -245,16 +245,16 @@ def _check_total(archive_size: int, entries: list[Entry], limits: Limits) -> Non
 
 def _extra_fields(extra: bytes, raw_name: bytes) -> dict[int, bytes]:
     fields: dict[int, bytes] = {}
-    at = 0
+    at = count = 0
     while len(extra) - at >= 4:  # up to three bytes of padding are left by tools that align content
         kind, length = struct.unpack_from("<HH", extra, at)
         value = extra[at + 4 : at + 4 + length]
-        if len(value) < length or len(fields) == MAX_EXTRA_FIELDS:
+        at, count = at + 4 + length, count + 1
+        if len(value) < length or count > MAX_EXTRA_FIELDS:
             raise refused(raw_name, "has a damaged header")
         if kind in fields and kind in (ZIP64, UNICODE_NAME):
             raise refused(raw_name, "has a header that contradicts itself")
         fields[kind] = value
-        at += 4 + length
     second_name = fields.get(UNICODE_NAME)  # Info-ZIP's: a version, a checksum, the name
     if second_name is not None and second_name[5:] != raw_name:
         raise refused(raw_name, "carries two different names")
