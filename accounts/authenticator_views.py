@@ -114,8 +114,9 @@ def offer_again(request: HttpRequest, reason: str = "") -> HttpResponse:
     own = urlsplit(origin).netloc == request.get_host() and reason != REASON_BAD_ORIGIN
     if not (own and request.user.is_authenticated and request.method == "POST" and not request.FILES):
         return render(request, "403_csrf.html", status=403)
-    fields = [(n, v) for n, values in request.POST.lists() for v in values if n not in pending.NOT_KEPT]
-    return _confirm(cast(PortalRequest, request), "Send this form again", request.get_full_path(), fields, status=403)
+    return _confirm(
+        cast(PortalRequest, request), "Send this form again", request.get_full_path(), pending.typed(request), 403
+    )
 
 
 def _confirm(
@@ -143,7 +144,7 @@ def _named(path: str) -> str:
         raise Http404 from error
     if "environment" in names:
         return f"{names['environment'].replace('-', ' ').capitalize()} of {names['app']}"
-    return names.get("app", "")
+    return str(names.get("app", ""))
 
 
 def _query(request: HttpRequest) -> str:

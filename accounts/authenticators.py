@@ -107,11 +107,9 @@ def confirm_set_up(request: PortalRequest, code: str) -> ProductionWindow:
     Raises CodeRefused when the code is wrong or setting up took too long.
     """
     with transaction.atomic():
-        authenticator = being_set_up(request)
-        if authenticator:
-            authenticator = (
-                Authenticator.objects.select_for_update().filter(pk=authenticator.pk, confirmed=False).first()
-            )
+        begun = being_set_up(request)
+        unconfirmed = Authenticator.objects.select_for_update().filter(confirmed=False)
+        authenticator = unconfirmed.filter(pk=begun.pk).first() if begun else None
         if authenticator is None:
             raise CodeRefused("Setting up took longer than ten minutes, or was begun again elsewhere. Start again.")
         now = timezone.now()
@@ -151,9 +149,7 @@ def _decide(request: PortalRequest, code: str) -> ProductionWindow | CodeRefused
     if authenticator is None:
         return CodeRefused("No authenticator is set up for your account.")
     if authenticator.blocked_at:
-        return CodeRefused(
-            "This authenticator is blocked after too many wrong codes. Ask support to help.", blocked=True
-        )
+        return CodeRefused("Your authenticator is blocked after too many wrong codes. Ask support.", blocked=True)
     if until := waits_until(authenticator):
         return CodeRefused("A wrong code was entered. Wait a moment before the next one.", until)
     now = timezone.now()
@@ -189,7 +185,7 @@ def _wrong(authenticator: Authenticator, by: Actor, now: datetime) -> CodeRefuse
         window.end_all(by.user, ProductionWindow.End.BLOCKED)
         record(Act.AUTHENTICATOR_BLOCKED, by)
         mail.authenticator_blocked(by)
-        return CodeRefused("Too many wrong codes: this authenticator is blocked. Ask support to help.", blocked=True)
+        return CodeRefused("Too many wrong codes: your authenticator is blocked. Ask support.", blocked=True)
     return CodeRefused(
         "That code is not right. Check that you read the entry of this portal and that your phone's clock is right.",
         waits_until(authenticator),

@@ -12,10 +12,9 @@ from accounts.http import PortalRequest
 from accounts.models import User
 from accounts.people import too_many_attempts
 
-WRONG_SIGN_IN = (
-    "This e-mail and password don't belong together, or the account is not active. Check both and try again."
-)
+WRONG_SIGN_IN = "E-mail and password don't fit together, or the account is not active. Check both and try again."
 WAIT = "Too many wrong passwords. Wait 15 minutes, or set a new password."
+ZONES = [("", "As my browser"), *((zone, zone) for zone in sorted(available_timezones()))]
 PASSWORD_FIELD: dict[str, Any] = {"autocomplete": "current-password"}
 
 
@@ -105,7 +104,7 @@ class ProfileForm(forms.ModelForm[User]):
     time_zone = forms.ChoiceField(
         label="Time zone",
         required=False,
-        choices=[("", "As my browser"), *((z, z) for z in sorted(available_timezones()))],
+        choices=ZONES,
     )
 
     class Meta:

@@ -1,4 +1,4 @@
-"""What a view asks of whoever calls it. The gate (environments.middleware) enforces it; declares nothing, is refused."""
+"""What a view asks of whoever calls it. The gate (environments.middleware) enforces it and refuses the undeclared."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -50,7 +50,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     time_zone = models.CharField("time zone", max_length=64, blank=True)
     theme = models.CharField("theme", max_length=8, blank=True, choices=Theme.choices)
 
-    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
+    objects: ClassVar[UserManager] = UserManager()
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
@@ -92,7 +92,7 @@ class Authenticator(TimestampMixin, ThrottlingMixin, Device):
 
     def get_throttle_factor(self) -> float:
         """Double the wait with each wrong code in a row: 1 s, 2 s, 4 s ... and never more than an hour."""
-        return min(1, LONGEST_WAIT / 2 ** max(self.throttling_failure_count - 1, 0))
+        return min(1.0, LONGEST_WAIT / float(2 ** max(self.throttling_failure_count - 1, 0)))
 
     def match(self, code: str, now: datetime) -> int | None:
         """Give the time step in which the code is right: the current one or one either side, else None.

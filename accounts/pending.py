@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.http import QueryDict
+from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts import secrets
@@ -19,19 +19,22 @@ NOT_KEPT = {"csrfmiddlewaretoken"}
 
 def keep(request: PortalRequest, title: str) -> Interrupted | None:
     """Keep the text fields of a form for this browser session; None when they are too large to keep."""
-    fields = json.dumps(
-        [(name, value) for name, values in request.POST.lists() for value in values if name not in NOT_KEPT]
-    )
+    fields = json.dumps(typed(request))
     if len(fields) > MAX_BYTES:
         return None
     Interrupted.objects.filter(kept_at__lt=timezone.now() - KEPT_FOR).delete()
     return Interrupted.objects.create(
         user=request.user,
-        session_key=request.session.session_key,
+        session_key=request.session.session_key or "",
         path=request.path,
         title=title[:200],
         fields=secrets.encrypt(fields),
     )
+
+
+def typed(request: HttpRequest) -> list[tuple[str, str]]:
+    """Give the text fields of a form in their order."""
+    return [(name, value) for name, values in request.POST.lists() for value in values if name not in NOT_KEPT]
 
 
 def find(request: PortalRequest, key: UUID | str) -> Interrupted | None:
@@ -52,13 +55,6 @@ def find(request: PortalRequest, key: UUID | str) -> Interrupted | None:
 def fields_of(kept: Interrupted) -> list[tuple[str, str]]:
     """Give the fields as they were typed, in their order."""
     return [(name, value) for name, value in json.loads(secrets.decrypt(kept.fields))]
-
-
-def as_post(kept: Interrupted) -> QueryDict:
-    data = QueryDict(mutable=True)
-    for name, value in fields_of(kept):
-        data.appendlist(name, value)
-    return data
 
 
 @transaction.atomic

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.apps import AppConfig
+from django.apps.registry import Apps
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 from django.contrib.auth.tokens import default_token_generator
@@ -26,8 +27,10 @@ SUPPORT_MAY = ("view_user", "view_resetrequest", "view_activity", "disable_authe
 OPERATOR_SETS = ("email", "name", "is_active", "is_staff")
 
 
-def make_support_group(sender: AppConfig, using: str, **kwargs: Any) -> None:
+def make_support_group(sender: AppConfig, using: str, apps: Apps, **kwargs: Any) -> None:
     """Make the group of support staff with exactly the rights it needs. Django calls it after each migration."""
+    if not apps.is_installed("django.contrib.auth") or "group" not in apps.all_models["auth"]:
+        return
     create_permissions(sender, verbosity=0, using=using)
     group, _ = Group.objects.using(using).get_or_create(name=SUPPORT)
     group.permissions.set(

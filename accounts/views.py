@@ -99,7 +99,7 @@ class _PasswordResetConfirm(auth_views.PasswordResetConfirmView):
     template_name = "accounts/password_reset_confirm.html"
     success_url = reverse_lazy("accounts:sign_in")
 
-    def form_valid(self, form: SetPasswordForm[Any]) -> HttpResponse:
+    def form_valid(self, form: "SetPasswordForm[Any]") -> HttpResponse:
         request = cast(PortalRequest, self.request)
         user = cast(User, form.user)
         people.reset_password(user, form.cleaned_data["new_password1"], request.address, request.browser)

@@ -43,7 +43,7 @@ def open_for(request: PortalRequest, authenticator: Authenticator, step: int, no
     window = ProductionWindow.objects.create(
         user=request.user,
         authenticator=authenticator,
-        session_key=request.session.session_key,
+        session_key=request.session.session_key or "",
         previous_session=_fingerprint(before),
         step=step,
         opened_at=now,

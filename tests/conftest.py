@@ -37,3 +37,11 @@ def _stay_here(event: str, args: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_stay_here)
+
+
+@pytest.fixture
+def cast(db: None) -> Any:
+    """The app `calc` and its people (tests/cast.py)."""
+    from tests.cast import make_cast
+
+    return make_cast()

@@ -22,7 +22,7 @@ _RELATIVE_UNTIL = timedelta(days=7)
 @register.simple_tag
 def icon(name: str, label: str = "") -> SafeString:
     """Draw an icon of `portal.icons`; without a label it is decoration that screen readers skip."""
-    said = format_html('role="img" aria-label="{}"', label) if label else format_html('aria-hidden="true"')
+    said = format_html('role="img" aria-label="{}"', label) if label else SafeString('aria-hidden="true"')
     return format_html(
         '<svg class="icon icon-{}" viewBox="0 0 16 16" width="16" height="16" {}><path d="{}"></path></svg>',
         name,
