@@ -1,7 +1,6 @@
 """The pieces that pages are composed of: what they say, and that nothing in them depends on a page."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,17 +8,17 @@ import html5lib
 import pytest
 import time_machine
 from django import forms
-from django.conf import settings
 from django.template import Context, Template
 from django.template.loader import render_to_string
 from django.utils import timezone
 
+from portal.env import BASE_DIR
 from portal.icons import PATHS
 from portal.looks import look, step_look
 from portal.templatetags.portal import duration, filesize, grouped, inert, lasting, left, moment, relative
 
 NOW = datetime(2026, 3, 4, 20, 41, 5, tzinfo=UTC)
-STATIC = Path(settings.BASE_DIR) / "static"
+STATIC = BASE_DIR / "static"
 
 
 def part(name: str, **context: Any) -> str:
@@ -234,7 +233,7 @@ def test_styles_and_script_stay_small() -> None:
 
 
 def test_no_template_holds_inline_script_or_style() -> None:
-    for path in (Path(settings.BASE_DIR) / "templates").rglob("*.html"):
+    for path in (BASE_DIR / "templates").rglob("*.html"):
         if path.parent.name == "emails":  # a mail has no style sheet to link to
             continue
         text = path.read_text().lower()
