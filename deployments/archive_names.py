@@ -35,7 +35,7 @@ def refused(name: str | bytes, problem: str) -> PackageRefused:
 
 
 def has_invisible(text: str) -> bool:
-    return any(unicodedata.category(c) in INVISIBLE for c in text)
+    return not text.isprintable() and any(unicodedata.category(c) in INVISIBLE for c in text)
 
 
 def decode_name(raw: bytes, max_length: int, max_depth: int) -> str:
@@ -94,6 +94,7 @@ class NameTree:
         self._root = _Node("", is_folder=True)
         self._max_entries = max_entries
         self._count = 0
+        self._keys: dict[str, str] = {}  # long parts of odd letters are slow to compare: each is worked out once
 
     def add(self, name: str) -> None:
         """Takes in a file, or a folder when the name ends in a slash."""
@@ -107,7 +108,7 @@ class NameTree:
         node.listed = True
 
     def _step(self, parent: _Node, part: str, name: str, *, is_folder: bool) -> _Node:
-        key = _same_everywhere(part)
+        key = self._keys.get(part) or self._keys.setdefault(part, _same_everywhere(part))
         node = parent.children.get(key)
         if node is None:
             self._count += 1

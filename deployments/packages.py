@@ -3,6 +3,7 @@
 No database and no models here. An archive is any seekable binary file.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -133,10 +134,9 @@ def _open_folder(top: int, parts: list[str]) -> int:
 
 
 def _enter(above: int, part: str) -> int:
-    try:
-        os.mkdir(part, FOLDER_MODE, dir_fd=above)
-    except FileExistsError:
+    with contextlib.suppress(FileNotFoundError):
         return os.open(part, FOLDER, dir_fd=above)
+    os.mkdir(part, FOLDER_MODE, dir_fd=above)
     folder = os.open(part, FOLDER, dir_fd=above)
     os.fchmod(folder, FOLDER_MODE)
     return folder

@@ -46,23 +46,29 @@ def deflate(content: bytes) -> bytes:
 
 
 def local_record(item: Item) -> bytes:
-    f = item.fields() | item.local
-    header = struct.pack(
+    f: dict[str, Any] = item.fields() | item.local
+    header: bytes = struct.pack(
         "<4s5H3L2H", b"PK\3\4", f["version"], f["flags"], f["method"], 0, 0x21,
         f["crc"], f["packed"], f["size"], len(f["name"]), len(f["extra"]),
     )  # fmt: skip
-    return header + f["name"] + f["extra"] + item.packed_content() + item.behind
+    return b"".join((header, f["name"], f["extra"], item.packed_content(), item.behind))
 
 
 def central_record(item: Item, offset: int) -> bytes:
-    defaults = {"disk": 0, "attributes": item.mode << 16, "offset": offset, "made_by": 0x314, "comment": b""}
+    defaults: dict[str, Any] = {
+        "disk": 0,
+        "attributes": item.mode << 16,
+        "offset": offset,
+        "made_by": 0x314,
+        "comment": b"",
+    }
     f = defaults | item.fields() | item.central
     header = struct.pack(
         "<4s6H3L5H2L", b"PK\1\2", f["made_by"], f["version"], f["flags"], f["method"], 0, 0x21,
         f["crc"], f["packed"], f["size"], len(f["name"]), len(f["extra"]), len(f["comment"]),
         f["disk"], 0, f["attributes"], f["offset"],
     )  # fmt: skip
-    return header + f["name"] + f["extra"] + f["comment"]
+    return b"".join((header, f["name"], f["extra"], f["comment"]))
 
 
 def end(count: int, size: int, offset: int, comment: bytes = b"", disk: int = 0, here: int | None = None) -> bytes:
