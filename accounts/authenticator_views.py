@@ -5,7 +5,7 @@ from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import REASON_BAD_ORIGIN
 from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve, reverse
@@ -100,7 +100,7 @@ def carry_on(request: PortalRequest, waiting: UUID) -> HttpResponse:
     if kept is None:
         messages.info(request, "What you had begun was carried out already, or was kept for ten minutes and is gone.")
         return redirect("environments:apps")
-    action = f"{kept.path}?{urlencode({'waiting': kept.pk})}"
+    action = f"{kept.path}?{urlencode({'confirmed': kept.pk})}"
     return _confirm(request, kept.title, action, pending.fields_of(kept))
 
 
@@ -140,8 +140,8 @@ def _purpose(request: PortalRequest) -> dict[str, Any]:
 def _named(path: str) -> str:
     try:
         names = resolve(urlsplit(path).path).kwargs
-    except Resolver404 as error:
-        raise Http404 from error
+    except Resolver404:
+        return ""
     if "environment" in names:
         return f"{names['environment'].replace('-', ' ').capitalize()} of {names['app']}"
     return str(names.get("app", ""))

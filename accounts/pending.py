@@ -61,7 +61,9 @@ def fields_of(kept: Interrupted) -> list[tuple[str, str]]:
 def take(request: PortalRequest, key: str) -> bool:
     """Claim what was kept, once: False when it was carried out already or isn't this session's."""
     kept = find(request, key)
-    return bool(kept and Interrupted.objects.filter(pk=kept.pk, done_at=None).update(done_at=timezone.now()))
+    if kept is None or kept.path != request.path:
+        return False
+    return bool(Interrupted.objects.filter(pk=kept.pk, done_at=None).update(done_at=timezone.now()))
 
 
 def give_back(key: str) -> None:

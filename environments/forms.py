@@ -23,10 +23,10 @@ class NewAppForm(forms.ModelForm[App]):
 
     def clean_slug(self) -> str:
         slug: str = self.cleaned_data["slug"]
-        if len(slug) < 2 or slug == "new":
-            raise ValidationError(
-                "Use two or more characters." if slug != "new" else "This short name is the portal's own."
-            )
+        if slug == "new":
+            raise ValidationError("This short name is the portal's own. Choose another.")
+        if len(slug) < 2:
+            raise ValidationError("Use two or more characters.")
         try:
             for environment, _, _ in FIRST_ENVIRONMENTS:
                 host_label(slug, environment)

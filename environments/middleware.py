@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -27,7 +28,8 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[HttpRequest], HttpResponse]
 ADMIN = Guard(staff=True, window=True, doing="Change something in the admin")
-WAITING = "waiting"
+WAITING, CONFIRMED = "waiting", "confirmed"
+DEPLOY_PERMISSION = "App Team – Deploy Permissions"
 
 
 class BodyLimit:
@@ -62,14 +64,14 @@ class Gate:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        waiting = getattr(request, WAITING, None)
-        if waiting and not 300 <= response.status_code < 400:
-            pending.give_back(waiting)
+        confirmed = getattr(request, CONFIRMED, None)
+        if confirmed and not 300 <= response.status_code < 400:
+            pending.give_back(confirmed)
         return response
 
     def process_view(self, request: Any, view: Callable[..., Any], args: Any, kwargs: Any) -> HttpResponse | None:
         refusal = decide(request, guard_for(request, view), kwargs)
-        if refusal is None and request.method == "POST" and WAITING in request.GET:
+        if refusal is None and request.method == "POST" and CONFIRMED in request.GET:
             return _carry_out_once(request)
         return refusal
 
@@ -113,9 +115,7 @@ def _decide_app(request: AppRequest, guard: Guard, kwargs: dict[str, Any]) -> Ht
         log.error("%s is an app's page but declares none of its guards.", request.path)
         return render(request, "403.html", status=403)
     if (environment or guard.deploys) and not request.standing.deploys:
-        return _refuse(
-            request, environment, "App Team – Deploy Permissions", "Your role in the team does not carry it."
-        )
+        return _refuse(request, environment, DEPLOY_PERMISSION, "Your role in the team does not carry it.")
     if guard.permission and not _holds(request, guard.permission, environment):
         where = environment.name if environment else request.app.name
         return _refuse(request, environment, guard.permission.label, f"It has not been granted to you on {where}.")
@@ -174,10 +174,11 @@ def doing(request: AppRequest, guard: Guard) -> str:
 
 
 def _carry_out_once(request: Any) -> HttpResponse | None:
-    key = request.GET[WAITING]
+    key = request.GET[CONFIRMED]
     if not pending.take(request, key):
+        messages.info(request, "Nothing was done: this was carried out already, or was begun in another browser.")
         return redirect(request.path)
-    setattr(request, WAITING, key)
+    setattr(request, CONFIRMED, key)
     return None
 
 

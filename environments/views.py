@@ -34,9 +34,7 @@ def new_app(request: PortalRequest) -> HttpResponse:
     form = NewAppForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         app = flows.create_app(Actor.of(request), form.cleaned_data["name"], form.cleaned_data["slug"])
-        messages.success(
-            request, f"{app.name} is there, with Test, Acceptance and Production. Upload its first package."
-        )
+        messages.success(request, f"{app.name} has Test, Acceptance and Production now. Upload its first package.")
         return redirect("deployments:app", app.slug)
     return render(request, "environments/new_app.html", {"form": form})
 

@@ -1,0 +1,124 @@
+"""Setting up an authenticator: password, QR code, first code; the secret is shown only until it is confirmed."""
+
+import base64
+import re
+from datetime import timedelta
+from io import BytesIO
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import time_machine
+import zxingcpp
+from django.core import mail
+from django.utils import timezone
+from PIL import Image
+
+from accounts import authenticators
+from accounts.models import Activity, Authenticator, ProductionWindow
+from tests.cast import PASSWORD, Cast, signed_in, unlocked
+from tests.codes import code_for, code_of
+
+SET_UP = "/authenticator/set-up/"
+
+
+def begin(client: object) -> str:
+    """Confirm the password; gives the page with the QR code."""
+    client.post(SET_UP, {"step": "password", "password": PASSWORD})  # type: ignore[attr-defined]
+    return client.get(SET_UP).content.decode()  # type: ignore[attr-defined, no-any-return]
+
+
+def read_qr(page: str) -> str:
+    picture = re.search(r'src="data:image/png;base64,([^"]+)"', page)
+    assert picture
+    found = zxingcpp.read_barcodes(Image.open(BytesIO(base64.b64decode(picture[1]))).convert("L"))
+    return str(found[0].text)
+
+
+def test_the_qr_code_holds_the_secret_that_stands_beside_it(cast: Cast) -> None:
+    client = signed_in(cast.alice)
+    page = begin(client)
+    uri = urlsplit(read_qr(page))
+    secret = parse_qs(uri.query)["secret"][0]
+    assert (uri.scheme, uri.netloc) == ("otpauth", "totp")
+    assert "alice%40example.org" in uri.path
+    assert parse_qs(uri.query)["issuer"] == ["Developer Portal"]
+    assert " ".join(secret[i : i + 4] for i in range(0, len(secret), 4)) in page
+    raw = base64.b32decode(secret)
+    assert len(raw) == 20
+    assert client.post(SET_UP, {"step": "code", "code": code_for(raw)}).status_code == 302
+    assert ProductionWindow.objects.filter(user=cast.alice, ended_at=None).count() == 1
+
+
+def test_the_page_with_the_secret_is_never_stored(cast: Cast) -> None:
+    client = signed_in(cast.alice)
+    begin(client)
+    assert "no-store" in client.get(SET_UP).headers["Cache-Control"]
+
+
+def test_nothing_begins_without_the_password(cast: Cast) -> None:
+    client = signed_in(cast.alice)
+    answer = client.post(SET_UP, {"step": "password", "password": "not the password"})
+    assert "This is not your password" in answer.content.decode()
+    assert "data:image" not in answer.content.decode()
+    assert not Authenticator.objects.exists()
+
+
+def test_a_wrong_first_code_says_what_to_check_and_keeps_the_secret(cast: Cast) -> None:
+    client = signed_in(cast.alice)
+    uri = read_qr(begin(client))
+    answer = client.post(SET_UP, {"step": "code", "code": code_of(cast.alice, 10)}).content.decode()
+    assert "That code is not right" in answer
+    assert read_qr(answer) == uri
+
+
+def test_a_new_start_voids_the_one_before(cast: Cast) -> None:
+    one, two = signed_in(cast.alice), signed_in(cast.alice)
+    begin(one)
+    old = code_of(cast.alice)
+    begin(two)
+    assert "Start again" in one.post(SET_UP, {"step": "code", "code": old}).content.decode()
+    assert two.post(SET_UP, {"step": "code", "code": code_of(cast.alice)}).status_code == 302
+
+
+def test_it_lasts_ten_minutes(cast: Cast) -> None:
+    start = timezone.now()
+    with time_machine.travel(start, tick=False) as clock:
+        client = signed_in(cast.alice)
+        begin(client)
+        clock.move_to(start + timedelta(minutes=10, seconds=1))
+        assert "data:image" not in client.get(SET_UP).content.decode()
+        assert client.post(SET_UP, {"step": "code", "code": code_of(cast.alice)}).status_code == 200
+    assert not Authenticator.objects.filter(confirmed=True).exists()
+
+
+def test_another_session_sees_no_secret(cast: Cast) -> None:
+    begin(signed_in(cast.alice))
+    assert "data:image" not in signed_in(cast.alice).get(SET_UP).content.decode()
+
+
+def test_a_confirmed_authenticator_blocks_another_one_and_is_never_shown(cast: Cast) -> None:
+    client = unlocked(cast.alice)
+    answer = client.post(SET_UP, {"step": "password", "password": PASSWORD})
+    assert answer.headers["Location"].startswith("/authenticator/")
+    assert Authenticator.objects.count() == 1
+    with pytest.raises(authenticators.NotAllowed):
+        authenticators.setup_of(Authenticator.objects.get())
+
+
+def test_the_person_and_their_technical_contacts_are_told(cast: Cast, django_capture_on_commit_callbacks: object) -> None:
+    with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+        unlocked(cast.bob)
+    told = {address for message in mail.outbox for address in message.to}
+    assert told == {cast.bob.email, cast.alice.email}
+    assert all(message.alternatives for message in mail.outbox)
+    assert Activity.objects.filter(act="authenticator.set-up", actor_id=cast.bob.pk).exists()
+
+
+def test_the_secret_is_not_in_the_database_in_clear(cast: Cast) -> None:
+    client = signed_in(cast.alice)
+    secret = parse_qs(urlsplit(read_qr(begin(client))).query)["secret"][0]
+    raw = base64.b32decode(secret)
+    stored = Authenticator.objects.get().secret
+    assert secret not in stored
+    assert raw.hex() not in stored
+    assert raw.hex().encode() not in base64.urlsafe_b64decode(stored)

@@ -1,0 +1,293 @@
+"""The production window: eight hours for one browser session, and everything that ends it before."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.contrib.auth.models import Group, Permission
+from django.test import Client
+from django.utils import timezone
+
+from accounts import authenticators, pending
+from accounts.actor import Actor
+from accounts.models import Authenticator, ProductionWindow, Session
+from tests.cast import PASSWORD, Cast, signed_in, unlock, unlocked
+from tests.codes import code_of
+
+GUARDED = "/apps/calc/permissions/production/"
+HOUR = timedelta(hours=1)
+
+
+def is_open(client: Client) -> bool:
+    return client.get(GUARDED).status_code == 200
+
+
+def sams_actor(cast: Cast) -> Actor:
+    group, _ = Group.objects.get_or_create(name="Support")
+    group.permissions.add(Permission.objects.get(codename="disable_authenticator"))
+    return Actor(cast.sam, via="admin")
+
+
+def test_without_a_window_the_code_is_asked_for_and_the_page_comes_back(cast: Cast) -> None:
+    client = signed_in(cast.alice)
+    answer = client.get(GUARDED + "?page=1", follow=True)
+    assert answer.redirect_chain[-1][0].startswith("/authenticator/set-up/?next=%2Fapps%2Fcalc%2Fpermissions")
+
+
+def test_it_is_open_at_7_59_50_and_closed_at_8_00_01(cast: Cast) -> None:
+    start = timezone.now()
+    with time_machine.travel(start, tick=False) as clock:
+        client = unlocked(cast.alice)
+        clock.move_to(start + 8 * HOUR - timedelta(seconds=10))
+        assert is_open(client)
+        clock.move_to(start + 8 * HOUR + timedelta(seconds=1))
+        assert not is_open(client)
+
+
+def test_the_sign_in_lasts_at_least_as_long_as_the_window(cast: Cast) -> None:
+    start = timezone.now()
+    with time_machine.travel(start, tick=False) as clock:
+        client = signed_in(cast.alice)
+        clock.move_to(start + 23 * HOUR)
+        unlock(client, cast.alice)
+        clock.move_to(start + 30 * HOUR)
+        assert is_open(client)
+        clock.move_to(start + 32 * HOUR)
+        assert client.get("/").status_code == 302
+
+
+def test_200_requests_do_not_move_the_end(cast: Cast) -> None:
+    client = unlocked(cast.alice)
+    before = ProductionWindow.objects.get().ends_at
+    for _ in range(200):
+        client.get(GUARDED)
+    assert ProductionWindow.objects.get().ends_at == before
+
+
+def test_a_new_code_starts_a_new_eight_hours(cast: Cast) -> None:
+    start = timezone.now()
+    with time_machine.travel(start, tick=False) as clock:
+        client = unlocked(cast.alice)
+        clock.move_to(start + 6 * HOUR)
+        unlock(client, cast.alice)
+        clock.move_to(start + 13 * HOUR)
+        assert is_open(client)
+    assert ProductionWindow.objects.filter(ended_at=None).count() == 1
+
+
+def test_a_stamp_in_the_future_is_closed(cast: Cast) -> None:
+    client = unlocked(cast.alice)
+    ProductionWindow.objects.update(opened_at=timezone.now() + HOUR)
+    assert not is_open(client)
+
+
+def test_the_old_session_id_is_dead_and_the_csrf_token_new(cast: Cast) -> None:
+    client = signed_in(cast.alice)
+    client.get("/authenticator/set-up/")
+    old_session, old_csrf = client.cookies["session"].value, client.cookies["csrf"].value
+    unlock(client, cast.alice)
+    assert client.cookies["session"].value != old_session
+    assert client.cookies["csrf"].value != old_csrf
+    thief = Client()
+    thief.cookies["session"] = old_session
+    assert thief.get("/").headers["Location"].startswith("/sign-in/")
+
+
+def test_another_session_of_the_same_person_has_no_window(cast: Cast) -> None:
+    unlocked(cast.alice)
+    assert not is_open(signed_in(cast.alice))
+
+
+def test_the_window_id_in_another_session_opens_nothing(cast: Cast) -> None:
+    unlocked(cast.alice)
+    other = signed_in(cast.alice)
+    session = other.session
+    session["window"] = str(ProductionWindow.objects.get().pk)
+    session.save()
+    assert not is_open(other)
+
+
+def test_it_ends_at_sign_out(cast: Cast) -> None:
+    client = unlocked(cast.alice)
+    answer = client.post("/sign-out/")
+    assert "Clear-Site-Data" in answer.headers
+    assert ProductionWindow.objects.get().ended_why == ProductionWindow.End.SIGNED_OUT
+    client.post("/sign-in/", {"username": cast.alice.email, "password": PASSWORD})
+    assert not is_open(client)
+
+
+def test_the_next_person_in_the_browser_has_none(cast: Cast) -> None:
+    client = unlocked(cast.alice)
+    client.post("/sign-out/")
+    client.post("/sign-in/", {"username": cast.bob.email, "password": PASSWORD})
+    assert not is_open(client)
+
+
+def test_it_ends_when_its_person_ends_it(cast: Cast) -> None:
+    client = unlocked(cast.alice)
+    assert "Production access until" in client.get("/").content.decode()
+    client.post("/authenticator/end/")
+    assert not is_open(client)
+    assert "Production access until" not in client.get("/").content.decode()
+
+
+def test_it_closes_in_every_session_on_password_change(cast: Cast) -> None:
+    one, two = unlocked(cast.alice), signed_in(cast.alice)
+    unlock(two, cast.alice)
+    new = "another long enough password"
+    data = {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+    assert one.post("/account/password/", data).status_code == 302
+    assert one.get("/").status_code == 200
+    assert not is_open(one)
+    assert two.get("/").status_code == 302
+    assert not ProductionWindow.objects.filter(ended_at=None).exists()
+
+
+def test_it_closes_on_the_very_next_request_when_support_disables_the_authenticator(cast: Cast) -> None:
+    client = unlocked(cast.alice)
+    authenticators.disable(cast.alice, sams_actor(cast), "New phone")
+    answer = client.get(GUARDED, follow=True)
+    assert answer.redirect_chain[-1][0].startswith("/authenticator/set-up/")
+
+
+@pytest.mark.parametrize("change", [{"confirmed": False}, {"blocked_at": timezone.now()}])
+def test_it_closes_when_the_authenticator_is_unconfirmed_or_blocked(cast: Cast, change: dict[str, object]) -> None:
+    client = unlocked(cast.alice)
+    Authenticator.objects.update(**change)
+    assert not is_open(client)
+
+
+def test_it_closes_when_the_authenticator_is_replaced(cast: Cast) -> None:
+    client = unlocked(cast.alice)
+    authenticators.disable(cast.alice, sams_actor(cast), "New phone")
+    unlocked(cast.alice)
+    assert not is_open(client)
+
+
+def test_it_closes_when_the_account_is_deactivated(cast: Cast) -> None:
+    client = unlocked(cast.alice)
+    cast.alice.is_active = False
+    cast.alice.save()
+    assert client.get(GUARDED).headers["Location"].startswith("/sign-in/")
+
+
+def test_it_grants_no_right(cast: Cast) -> None:
+    assert unlocked(cast.charlie).get(GUARDED).status_code == 404
+    client = unlocked(cast.bob)
+    assert is_open(client)
+    cast.membership(cast.bob).delete()
+    assert client.get(GUARDED).status_code == 404
+
+
+def test_a_slow_request_that_saves_an_old_session_brings_nothing_back(cast: Cast) -> None:
+    client = unlocked(cast.alice)
+    slow = client.session
+    authenticators.disable(cast.alice, sams_actor(cast), "New phone")
+    slow["anything"] = 1
+    slow.save()
+    assert not is_open(client)
+
+
+def test_a_session_write_after_the_key_changed_is_a_page_not_a_blank_400(cast: Cast) -> None:
+    client = signed_in(cast.alice)
+    Session.objects.all().delete()
+    answer = client.get("/")
+    assert answer.status_code == 302
+
+
+def test_next_never_leaves_the_host(cast: Cast) -> None:
+    for target in ("https://evil.example/", "//evil.example", "javascript:alert(1)", "/\\evil.example", "http:///evil"):
+        client = signed_in(cast.alice)
+        unlock(client, cast.alice)
+        Authenticator.objects.update(last_step=0)
+        answer = client.post("/authenticator/?" + "next=" + target, {"code": code_of(cast.alice)})
+        assert answer.headers["Location"] == "/"
+
+
+def form_of(cast: Cast) -> dict[str, str]:
+    member = cast.membership(cast.bob).pk
+    return {f"seen-{member}-transport": "0", f"{member}-transport": "on"}
+
+
+def bob_may_transport(cast: Cast) -> bool:
+    return cast.membership(cast.bob).node_permissions.filter(permission="transport", granted=True).exists()
+
+
+def test_a_form_that_meets_a_closed_window_is_shown_after_the_code_and_carried_out_once(cast: Cast) -> None:
+    client = signed_in(cast.alice)
+    asked = client.post(GUARDED, form_of(cast))
+    assert asked.headers["Location"].startswith("/authenticator/?waiting=")
+    page = client.get(asked.headers["Location"], follow=True).content.decode()
+    assert "Change the node permissions on Production" in page
+    client.post("/authenticator/set-up/", {"step": "password", "password": PASSWORD})
+    waiting = asked.headers["Location"].partition("?")[2]
+    done = client.post(f"/authenticator/set-up/?{waiting}", {"step": "code", "code": code_of(cast.alice)})
+    assert "/continue/" in done.headers["Location"]
+    assert not bob_may_transport(cast), "nothing happens by itself"
+    shown = client.get(done.headers["Location"]).content.decode()
+    confirmed = waiting.replace("waiting", "confirmed")
+    assert f"{GUARDED}?{confirmed}" in shown
+    assert f'name="{cast.membership(cast.bob).pk}-transport"' in shown
+    client.post(f"{GUARDED}?{confirmed}", form_of(cast))
+    assert bob_may_transport(cast)
+    cast.membership(cast.bob).node_permissions.all().delete()
+    client.post(f"{GUARDED}?{confirmed}", form_of(cast))
+    assert not bob_may_transport(cast), "once"
+
+
+def test_what_was_interrupted_belongs_to_its_session(cast: Cast) -> None:
+    client = signed_in(cast.alice)
+    waiting = client.post(GUARDED, form_of(cast)).headers["Location"].partition("?waiting=")[2]
+    for other in (unlocked(cast.alice), unlocked(cast.bob)):
+        assert other.get(f"/authenticator/continue/{waiting}/").status_code == 302
+        other.post(f"{GUARDED}?confirmed={waiting}", form_of(cast))
+    assert not bob_may_transport(cast)
+
+
+def test_what_was_interrupted_is_kept_for_ten_minutes_and_encrypted(cast: Cast) -> None:
+    start = timezone.now()
+    with time_machine.travel(start, tick=False) as clock:
+        client = signed_in(cast.alice)
+        waiting = client.post(GUARDED, form_of(cast)).headers["Location"].partition("?waiting=")[2]
+        from accounts.models import Interrupted
+
+        assert "transport" not in Interrupted.objects.get().fields
+        clock.move_to(start + pending.KEPT_FOR + timedelta(seconds=1))
+        unlock(client, cast.alice)
+        assert client.get(f"/authenticator/continue/{waiting}/").status_code == 302
+
+
+def test_a_form_with_an_old_csrf_token_is_offered_again_with_its_fields(cast: Cast) -> None:
+    client = Client(enforce_csrf_checks=True, headers={"origin": "http://testserver"})
+    client.force_login(cast.alice)
+    answer = client.post("/apps/new/", {"name": "Other", "slug": "other", "csrfmiddlewaretoken": "x" * 64})
+    assert answer.status_code == 403
+    assert 'name="slug" value="other"' in answer.content.decode()
+
+
+def test_a_foreign_form_plants_nothing(cast: Cast) -> None:
+    for origin in ("https://evil.example", "null", ""):
+        client = Client(enforce_csrf_checks=True, headers={"origin": origin} if origin else {})
+        client.force_login(cast.alice)
+        answer = client.post(GUARDED, form_of(cast))
+        assert answer.status_code == 403
+        assert "-transport" not in answer.content.decode()
+    from accounts.models import Interrupted
+
+    assert not Interrupted.objects.exists()
+
+
+@pytest.mark.parametrize("path", ["/sign-in/", "/authenticator/", "/authenticator/set-up/", "/authenticator/end/"])
+def test_code_enrolment_and_sign_in_ask_for_the_csrf_token(cast: Cast, path: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cast.alice)
+    assert client.post(path, {"code": "123456"}).status_code == 403
+
+
+def test_a_link_that_opens_the_code_page_carries_nothing_out(cast: Cast) -> None:
+    client = unlocked(cast.alice)
+    Authenticator.objects.update(last_step=0)
+    stop = "/apps/calc/environments/test/stop/"
+    answer = client.post(f"/authenticator/?next={stop}", {"code": code_of(cast.alice)})
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == stop, "a GET, which shows what would happen"
