@@ -8,7 +8,7 @@ NEW_KEY := from cryptography.fernet import Fernet; print(Fernet.generate_key().d
 .PHONY: help run test check bench lock
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What the shell or .env says about PORTAL_MODE wins, so that the demo is never filled into a production portal.
 run: ## Start the portal with its demo; Ctrl-C ends it

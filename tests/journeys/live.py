@@ -1,0 +1,126 @@
+"""The real portal in a folder of its own: the commands of `make run`, with web, worker, router and sandboxes."""
+
+import email
+import email.policy
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_SECONDS = 90
+STOP_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Person:
+    name: str
+    email: str
+    password: str
+    role: str
+
+
+@dataclass(frozen=True)
+class LivePortal:
+    """A running portal as a person meets it; nothing here looks into its database."""
+
+    url: str
+    var: Path
+    demo: dict[str, Any]
+
+    def person(self, name: str) -> Person:
+        """Give one of the demo's people by first name."""
+        found = next(person for person in self.demo["people"] if person["name"].split()[0] == name)
+        return Person(**{key: found[key] for key in ("name", "email", "password", "role")})
+
+    def environment_url(self, slug: str) -> str:
+        """Give the address of the app that runs on an environment of the demo's app."""
+        return str(next(each["url"] for each in self.demo["environments"] if each["slug"] == slug))
+
+    @property
+    def packages(self) -> list[Path]:
+        return [Path(path) for path in self.demo["packages"]]
+
+    def mails(self, to: str) -> list[EmailMessage]:
+        """Give the mail to an address, oldest first."""
+        files = sorted((self.var / "mail").glob("*"), key=lambda path: path.stat().st_mtime_ns)
+        # Django writes the mails of one connection into one file, a line of dashes after each.
+        texts = [text for path in files for text in path.read_text().split("\n" + "-" * 79 + "\n") if text.strip()]
+        mails = [email.message_from_string(text.lstrip(), policy=email.policy.default) for text in texts]
+        return [mail for mail in mails if isinstance(mail, EmailMessage) and to in str(mail["To"])]
+
+
+@contextmanager
+def running(var: Path) -> Iterator[LivePortal]:
+    """Start the portal with its demo in `var` on two free ports; end it as Ctrl-C would.
+
+    Whatever it says goes to `var/journey.log`, which the error names when it doesn't get ready.
+    """
+    var.mkdir(parents=True, exist_ok=True, mode=0o700)
+    env = _environment(var)
+    with (var / "journey.log").open("ab") as log:
+        options: dict[str, Any] = {"cwd": ROOT, "env": env, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+        if subprocess.run([sys.executable, "manage.py", "demo"], check=False, **options).returncode:
+            raise AssertionError(f"The demo could not be filled:\n{_tail(var)}")
+        portal = subprocess.Popen([sys.executable, "manage.py", "run"], start_new_session=True, **options)
+        try:
+            url = f"http://localhost:{env['PORT']}"
+            _wait_until_ready(portal, url, var)
+            yield LivePortal(url, var, json.loads((var / "demo.json").read_text()))
+        finally:
+            _end(portal, var)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _environment(var: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR", "TZ")}
+    return kept | {
+        "PORTAL_ENV_FILE": os.devnull,
+        "PORTAL_MODE": "demo",
+        "PORTAL_VAR": str(var),
+        "PORT": str(free_port()),
+        "APPS_PORT": str(free_port()),
+    }
+
+
+def _wait_until_ready(portal: "subprocess.Popen[bytes]", url: str, var: Path) -> None:
+    end = time.monotonic() + READY_SECONDS
+    while portal.poll() is None and time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise AssertionError(f"The portal did not get ready:\n{_tail(var)}")
+
+
+def _end(portal: "subprocess.Popen[bytes]", var: Path) -> None:
+    if portal.poll() is None:
+        os.killpg(portal.pid, signal.SIGINT)
+    try:
+        portal.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(portal.pid, signal.SIGKILL)
+        portal.wait()
+        raise AssertionError(f"The portal was still there {STOP_SECONDS} s after Ctrl-C:\n{_tail(var)}") from None
+
+
+def _tail(var: Path) -> str:
+    return "\n".join((var / "journey.log").read_text(errors="replace").splitlines()[-40:])
