@@ -11,8 +11,12 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.models import User
-from deployments.states import ACTIVE, EnvironmentState, JobKind, JobState, StepName, StepState
+from deployments.packages import Manifest
+from deployments.states import ACTIVE, EnvironmentState, JobKind, JobState, StepName, StepState, title_of
 from environments.models import App, Environment
+
+NAME_LENGTH = 200  # of a package's name and of its version (manifests.MAX_TEXT)
+TITLE_LENGTH = 2 * NAME_LENGTH + 1
 
 
 def package_path(package: "Package", filename: str) -> str:
@@ -25,8 +29,8 @@ class Package(models.Model):
 
     app = models.ForeignKey(App, models.CASCADE, related_name="packages")
     key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    name = models.CharField(max_length=100)
-    version = models.CharField(max_length=60)
+    name = models.CharField(max_length=NAME_LENGTH)
+    version = models.CharField(max_length=NAME_LENGTH)
     description = models.TextField(blank=True)
     file = models.FileField(upload_to=package_path)
     size = models.BigIntegerField()
@@ -41,8 +45,14 @@ class Package(models.Model):
         ordering = ["-pk"]
         constraints = [models.UniqueConstraint("app", "sha256", name="package_once_per_app")]
 
+    was_there = False  # set on what an upload found to be in the repository already
+
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
+
+    @property
+    def contents(self) -> Manifest:
+        return Manifest.from_dict(self.manifest)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if self.expires_at is None:
@@ -67,8 +77,9 @@ class Job(models.Model):
     kind = models.CharField(max_length=12, choices=JobKind.choices)
     state = models.CharField(max_length=12, choices=JobState.choices, default=JobState.QUEUED)
     package = models.ForeignKey(Package, models.SET_NULL, null=True, related_name="jobs")
-    package_name = models.CharField(max_length=161, blank=True)
-    version_before = models.CharField(max_length=161, blank=True)
+    package_name = models.CharField(max_length=TITLE_LENGTH, blank=True)
+    package_before = models.ForeignKey(Package, models.SET_NULL, null=True, related_name="+")
+    name_before = models.CharField(max_length=TITLE_LENGTH, blank=True)
     note = models.TextField(blank=True)
     asked_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     asker_name = models.CharField(max_length=150)
@@ -88,15 +99,24 @@ class Job(models.Model):
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint("environment", "number", name="job_number_once_per_environment"),
-            models.UniqueConstraint("environment", condition=Q(state="running"), name="one_running_job_per_environment"),
+            models.UniqueConstraint(
+                "environment", condition=Q(state="running"), name="one_running_job_per_environment"
+            ),
             models.UniqueConstraint(
                 "environment", "kind", Coalesce("package", 0), condition=Q(state="queued"), name="waiting_once"
             ),
         ]
-        indexes = [models.Index("state", "pk", name="jobs_to_claim", condition=Q(state__in=("queued", "running")))]
+        indexes = [models.Index("state", "id", name="jobs_to_claim", condition=Q(state__in=("queued", "running")))]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.package_name}".strip()
+
+    @property
+    def title(self) -> str:
+        """What the job does, in words: "Transport calc 1.2.0 to Production"."""
+        if self.kind == JobKind.TRANSPORT:
+            return f"{self} to {self.environment.name}"
+        return f"{self.get_kind_display()} {self.environment.name}"
 
     @property
     def is_active(self) -> bool:
@@ -122,6 +142,10 @@ class Step(models.Model):
         ordering = ["order"]
         constraints = [models.UniqueConstraint("job", "order", name="step_once_per_job")]
 
+    @property
+    def title(self) -> str:
+        return title_of(JobKind(self.job.kind), StepName(self.name))
+
 
 class Live(models.Model):
     """What is on an environment now; `instance` is the number of the job that started what runs."""
@@ -132,6 +156,10 @@ class Live(models.Model):
     instance = models.PositiveIntegerField(null=True)
     since = models.DateTimeField(default=timezone.now)
     trouble = models.CharField(max_length=300, blank=True)
+
+    @property
+    def is_running(self) -> bool:
+        return self.state == EnvironmentState.RUNNING
 
 
 class Worker(models.Model):

@@ -34,21 +34,56 @@ class StepState(TextChoices):
 class StepName(TextChoices):
     CHECK = "check", "Check"
     UNPACK = "unpack", "Unpack"
-    START = "start", "Start beside the old version"
+    START = "start", "Start the new one"
     HEALTH = "health", "Health check"
     SWITCH = "switch", "Switch the address"
-    STOP = "stop", "Stop the old version"
+    STOP = "stop", "Stop the old one"
 
 
-STEPS: dict[JobKind, tuple[StepName, ...]] = {
+_BESIDE: dict[JobKind, tuple[StepName, ...]] = {
     JobKind.TRANSPORT: tuple(StepName),
     JobKind.START: (StepName.CHECK, StepName.START, StepName.HEALTH, StepName.SWITCH),
     JobKind.RESTART: (StepName.CHECK, StepName.START, StepName.HEALTH, StepName.SWITCH, StepName.STOP),
     JobKind.STOP: (StepName.CHECK, StepName.SWITCH, StepName.STOP),
 }
+_TITLES = {
+    (JobKind.START, StepName.START): "Start",
+    (JobKind.STOP, StepName.SWITCH): "Take it off its address",
+    (JobKind.STOP, StepName.STOP): "Stop",
+}
+
+
+def steps_of(kind: JobKind, beside: bool) -> tuple[StepName, ...]:
+    """Give the steps in their order; a package that can't run twice has the old one stopped before it starts."""
+    steps = _BESIDE[kind]
+    if beside or not {StepName.START, StepName.STOP} <= set(steps):
+        return steps
+    others: list[StepName] = [step for step in steps if step is not StepName.STOP]
+    others.insert(others.index(StepName.START), StepName.STOP)
+    return tuple(others)
+
+
+def title_of(kind: JobKind, step: StepName) -> str:
+    return _TITLES.get((kind, step), step.label)
 
 
 class EnvironmentState(TextChoices):
     EMPTY = "empty", "Empty"
     STOPPED = "stopped", "Stopped"
     RUNNING = "running", "Running"
+
+
+def leads_to(kind: JobKind) -> EnvironmentState:
+    """What an environment is after a job of this kind went well."""
+    return EnvironmentState.STOPPED if kind is JobKind.STOP else EnvironmentState.RUNNING
+
+
+# What an environment must be for a job to make sense, and what is said where it is not; a transport always does
+SENSELESS: dict[tuple[JobKind, EnvironmentState], str] = {
+    (JobKind.START, EnvironmentState.RUNNING): "{environment} runs already.",
+    (JobKind.START, EnvironmentState.EMPTY): "Nothing is on {environment} yet. Transport a package to it first.",
+    (JobKind.STOP, EnvironmentState.STOPPED): "{environment} is stopped already.",
+    (JobKind.STOP, EnvironmentState.EMPTY): "Nothing is on {environment} yet, so there is nothing to stop.",
+    (JobKind.RESTART, EnvironmentState.STOPPED): "{environment} is stopped. Start it instead.",
+    (JobKind.RESTART, EnvironmentState.EMPTY): "Nothing is on {environment} yet. Transport a package to it first.",
+}

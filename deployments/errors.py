@@ -1,0 +1,20 @@
+"""Why a request is not carried out. Each says, in a sentence for the person who asked, what is in the way."""
+
+from deployments.models import Job
+
+
+class Refused(Exception):
+    """What was asked for does not make sense now; nothing was changed."""
+
+
+class NoRoom(Refused):
+    """The disk is too full to take more; the operator's reserve is kept."""
+
+
+class AlreadyAsked(Refused):
+    """Somebody asked for the very same a moment ago; `job` is what they asked for."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        verb = "is under way" if job.started_at else "is waiting for its turn"
+        super().__init__(f"“{job.title}”, asked for by {job.asker_name}, {verb} already.")

@@ -1,0 +1,280 @@
+"""Carries out one job, step by step, with the runtime's help."""
+
+import errno
+import logging
+import time
+from collections.abc import Callable
+from typing import BinaryIO, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import ProductionWindow
+from deployments.errors import Refused
+from deployments.flows import refuse_senseless, runs_beside
+from deployments.journal import Journal, Lost, lasting
+from deployments.models import Job, Live, Package
+from deployments.packages import PackageRefused, digest
+from deployments.runtimes.base import Instance, InstanceState, Runtime, RuntimeFailure, Spec
+from deployments.states import EnvironmentState, JobKind, JobState, StepName, leads_to, steps_of
+from environments.access import may
+from environments.permissions import Permission
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two health checks
+ANSWER_WITHIN = 5.0  # seconds that one health check may take
+FULL = (errno.ENOSPC, errno.EDQUOT)
+UNEXPECTED = "Something went wrong in the portal itself; its log says more."
+
+
+class Cancelled(Exception):
+    """The job is not carried out; nothing was changed."""
+
+
+class Failed(Exception):
+    """A step did not work; the message says what, as a sentence."""
+
+
+class Leaving(Exception):
+    """The worker is asked to end while the job could still be given up without harm."""
+
+
+def carry_out(job: Job, runtime: Runtime, leaving: Callable[[], bool] = lambda: False) -> None:
+    """Carry out a claimed job to one of its ends; nothing that goes wrong on the way gets out of here."""
+    execution = Execution(job, runtime, leaving)
+    journal = execution.journal
+    try:
+        execution.run()
+        journal.finish(JobState.DONE, execution.outcome())
+    except Lost:
+        log.warning("%s (%s) was taken away from this worker.", job, job.pk)
+    except Cancelled as reason:
+        journal.finish(JobState.CANCELLED, f"{reason} Nothing was changed.")
+    except Leaving:
+        journal.finish(JobState.INTERRUPTED, f"The portal was stopped meanwhile. {execution.fall_back()}")
+    except (Failed, RuntimeFailure) as reason:
+        journal.finish(JobState.FAILED, f"{reason} {execution.fall_back()}")
+    except Exception:
+        log.exception("%s (%s) failed unexpectedly.", job, job.pk)
+        journal.finish(JobState.FAILED, f"{UNEXPECTED} {execution.fall_back()}")
+
+
+class Execution:
+    """One job on its way. `old` is what ran when it began, `new` what it starts."""
+
+    def __init__(self, job: Job, runtime: Runtime, leaving: Callable[[], bool]) -> None:
+        self.job = job
+        self.kind = JobKind(job.kind)
+        self.environment = job.environment
+        self.runtime = runtime
+        self.leaving = leaving
+        self.journal = Journal(job)
+        self.new = Instance(self.environment.pk, job.number)
+        self.old: Instance | None = None
+        self.before: Package | None = None
+        self.package: Package | None = None
+        self.started = self.switched = self.old_stopped = False
+
+    def run(self) -> None:
+        with self.journal.step(StepName.CHECK):
+            self._check()
+        beside = runs_beside(self.package, self.before)
+        names = steps_of(self.kind, beside)
+        self.journal.put_in_order(names)
+        carry: dict[StepName, Callable[[], None]] = {
+            StepName.UNPACK: self._unpack,
+            StepName.START: self._start,
+            StepName.HEALTH: self._wait_until_healthy,
+            StepName.SWITCH: self._switch,
+            StepName.STOP: self._stop_old,
+        }
+        for name in names[1:]:
+            if name is StepName.STOP and self.old is None:
+                self.journal.skip(name)
+                continue
+            with self.journal.step(name):
+                carry[name]()
+
+    def outcome(self) -> str:
+        if self.kind is JobKind.STOP:
+            return f"{self.environment.name} is stopped."
+        return f"{self.package} runs on {self.environment.name}."
+
+    def fall_back(self) -> str:
+        """Undo what was begun, bring the old one back where it was stopped, and say what runs now."""
+        try:
+            if self.started and not self.switched:
+                self._note_output()
+                self.runtime.stop(self.new, settings.STOP_GRACE)
+            if self.old and self.old_stopped and not self.switched:
+                self._start_instance(self.old, cast(Package, self.before))
+                self.runtime.route(self.environment.host, self.old)
+                return f"{self.before} runs again."
+        except Exception:
+            log.exception("%s (%s) could not be undone; the worker tries again.", self.job, self.job.pk)
+        return what_runs(lasting(lambda: _live(self.job)))
+
+    def _check(self) -> None:
+        lasting(self._check_rights)
+        live = lasting(lambda: _live(self.job))
+        state = EnvironmentState(live.state) if live else EnvironmentState.EMPTY
+        try:
+            refuse_senseless(self.kind, self.environment, state)
+        except Refused as reason:
+            raise Cancelled(str(reason)) from reason
+        if live and live.is_running and live.instance is not None:
+            self.old = Instance(self.environment.pk, live.instance)
+        self.before = live.package if live else None
+        self.package = self.job.package if self.kind is JobKind.TRANSPORT else self.before
+        if self.package is None:
+            raise Cancelled("The package is not in the repository any more.")
+        self.journal.save(
+            package_name=str(self.package), package_before=self.before, name_before=str(self.before or "")
+        )
+        self._check_isolation()
+        if self.kind is JobKind.TRANSPORT:
+            self._check_content(self.package)
+
+    def _check_rights(self) -> None:
+        """SECURITY: what was true when the job was asked for may not be true any more (PORTAL, gate, 11)."""
+        job = self.job
+        if job.asked_by is None or not may(job.asked_by, self.environment, Permission.TRANSPORT):
+            where = self.environment.name
+            raise Cancelled(f"No longer permitted: {job.asker_name} has no Transport Rights on {where} now.")
+        if job.window and not _still_trusted(job.window):
+            raise Cancelled(f"No longer permitted: the production access of {job.asker_name} was withdrawn.")
+
+    def _check_isolation(self) -> None:
+        if self.kind is JobKind.STOP or not self.environment.is_production or settings.ACCEPT_WEAK_ISOLATION:
+            return
+        isolation = self.runtime.isolation()
+        if not isolation.complete:
+            raise Failed(f"This host can't keep packages apart, so it runs no production. {isolation.reason}")
+
+    def _check_content(self, package: Package) -> None:
+        with _archive(package) as archive:
+            found = digest(archive)
+        if found != package.sha256:
+            raise Failed(f"The stored file of {package} is damaged. Upload the package again.")
+        self.journal.note(StepName.CHECK, f"SHA-256 {found}")
+
+    def _unpack(self) -> None:
+        unpack(self.runtime, cast(Package, self.package))
+
+    def _start(self) -> None:
+        package = cast(Package, self.package)
+        unpack(self.runtime, package)
+        self.started = True
+        self._start_instance(self.new, package)
+
+    def _start_instance(self, instance: Instance, package: Package) -> None:
+        self.runtime.start(spec_of(instance, package, self.environment.host))
+
+    def _wait_until_healthy(self) -> None:
+        package = cast(Package, self.package)
+        path = package.contents.health_path
+        until, pause = time.monotonic() + settings.HEALTH_PATIENCE, FIRST_PAUSE
+        while True:
+            left = until - time.monotonic()
+            health = self.runtime.check(self.new, path, max(0.1, min(ANSWER_WITHIN, left)))
+            if health.healthy:
+                self.journal.note(StepName.HEALTH, f"{path} answered after {health.seconds * 1000:.0f} ms.")
+                return
+            status = self.runtime.status(self.new)
+            if status.state is not InstanceState.RUNNING:
+                raise Failed(f"{package} ended while it started: {status.ended or 'nothing says why'}.")
+            if time.monotonic() > until:
+                why = health.detail.strip().rstrip(".")
+                raise Failed(f"{package} did not get healthy within {settings.HEALTH_PATIENCE} seconds: {why}.")
+            if self.leaving():
+                raise Leaving
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+
+    def _switch(self) -> None:
+        """Lead the address to the new one and say so in the same moment: the row is the truth after a crash."""
+        stops = self.kind is JobKind.STOP
+
+        def switch() -> None:
+            with transaction.atomic():
+                self.journal.hold()
+                Live.objects.update_or_create(
+                    environment=self.environment,
+                    defaults={
+                        "state": leads_to(self.kind),
+                        "package": self.package,
+                        "instance": None if stops else self.new.number,
+                        "since": timezone.now(),
+                        "trouble": "",
+                    },
+                )
+                self.runtime.route(self.environment.host, None if stops else self.new)
+
+        lasting(switch)
+        self.switched = True
+
+    def _stop_old(self) -> None:
+        old = cast(Instance, self.old)
+        self.old_stopped = True
+        try:
+            self.runtime.stop(old, settings.STOP_GRACE)
+        except RuntimeFailure as failure:
+            if self.kind is JobKind.STOP or not self.switched:
+                raise
+            # What runs is the new one already; the worker goes on trying to end the old one (reconciliation)
+            self.journal.note(StepName.STOP, f"{failure} The portal goes on trying.")
+
+    def _note_output(self) -> None:
+        if output := self.runtime.output(self.new):
+            self.journal.note(StepName.HEALTH, output)
+
+
+def unpack(runtime: Runtime, package: Package) -> None:
+    """Unpack a package where it is not; raises Failed or RuntimeFailure with a sentence."""
+    if runtime.has_release(package.sha256):
+        return
+    try:
+        with _archive(package) as archive:
+            runtime.prepare(package.sha256, archive)
+    except PackageRefused as refusal:
+        raise Failed(refusal.reason) from refusal
+    except OSError as error:
+        if error.errno in FULL:
+            raise Failed(f"There is not enough room on the disk to unpack {package}.") from error
+        raise
+
+
+def spec_of(instance: Instance, package: Package, host: str) -> Spec:
+    contents = package.contents
+    variables = {c.name: c.default for c in contents.constants if c.default is not None}
+    return Spec(instance, package.sha256, contents.web, variables, host)
+
+
+def what_runs(live: Live | None) -> str:
+    """Say in a sentence what is on an environment."""
+    if live is None or live.state == EnvironmentState.EMPTY:
+        return "Nothing is on it yet."
+    return f"{live.package} keeps running." if live.is_running else f"{live.package} is on it, stopped."
+
+
+def _live(job: Job) -> Live | None:
+    return Live.objects.filter(environment=job.environment_id).select_related("package").first()
+
+
+def _still_trusted(key: UUID) -> bool:
+    """Say whether the window was neither ended for cause nor lost its authenticator; run out or closed is fine."""
+    window = ProductionWindow.objects.filter(pk=key).select_related("authenticator").first()
+    if window is None or window.ended_why in ProductionWindow.FOR_CAUSE:
+        return False
+    authenticator = window.authenticator
+    return bool(authenticator and authenticator.confirmed and not authenticator.blocked_at)
+
+
+def _archive(package: Package) -> BinaryIO:
+    try:
+        return cast(BinaryIO, package.file.storage.open(str(package.file.name), "rb"))
+    except OSError as error:
+        raise Failed(f"The stored file of {package} can't be read. Upload the package again.") from error

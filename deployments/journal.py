@@ -1,0 +1,146 @@
+"""Writes down how a job goes, while it goes. Only the worker whose job it is may write."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from accounts.activity import record
+from accounts.actor import Actor
+from accounts.acts import Act
+from accounts.models import User
+from deployments.models import Job, Step
+from deployments.states import JobState, StepName, StepState
+
+log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+DATABASE_PATIENCE = 300.0  # seconds; a database that is restarted or moved is back by then
+OUTPUT_LENGTH = 20_000  # characters kept of what a step says
+ENDED = {
+    JobState.DONE: Act.JOB_DONE,
+    JobState.FAILED: Act.JOB_FAILED,
+    JobState.CANCELLED: Act.JOB_CANCELLED,
+    JobState.INTERRUPTED: Act.JOB_INTERRUPTED,
+}
+
+
+class Lost(Exception):
+    """The job is not this worker's any more: another one found it without a sign of life and ended it."""
+
+
+def lasting(act: Callable[[], Answer]) -> Answer:
+    """Do something with the database, again and again while it is away."""
+    until = time.monotonic() + DATABASE_PATIENCE
+    while True:
+        try:
+            return act()
+        except (OperationalError, InterfaceError):
+            if connection.in_atomic_block or time.monotonic() > until:
+                raise
+            log.warning("The database does not answer; trying again.")
+            connection.close()
+            time.sleep(0.5)
+
+
+def asker_of(job: Job) -> Actor:
+    """Give who asked for the job as the one who acts, by way of the worker."""
+    user = job.asked_by or User(name=job.asker_name)
+    return Actor(user, "worker", job.address, window=job.window)
+
+
+class Journal:
+    """The record of one running job."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    @contextmanager
+    def step(self, name: StepName) -> Iterator[None]:
+        """Show the step as running, then as done; what is raised inside leaves it failed."""
+        self._set(name, StepState.RUNNING, started_at=timezone.now())
+        try:
+            yield
+        except Exception:
+            self._set(name, StepState.FAILED, ended_at=timezone.now())
+            raise
+        self._set(name, StepState.DONE, ended_at=timezone.now())
+
+    def skip(self, name: StepName) -> None:
+        self._set(name, StepState.SKIPPED)
+
+    def note(self, name: StepName, text: str) -> None:
+        """Add a line to what the step says."""
+
+        def add() -> None:
+            with transaction.atomic():
+                step = self.job.steps.select_for_update().get(name=name)
+                step.output = f"{step.output}\n{text}".strip()[-OUTPUT_LENGTH:]
+                step.save(update_fields=["output"])
+
+        lasting(add)
+
+    def put_in_order(self, names: tuple[StepName, ...]) -> None:
+        """Give the steps that wait another order."""
+
+        def rewrite() -> None:
+            with transaction.atomic():
+                steps = {step.name: step for step in self.job.steps.all()}
+                if [*steps] == [*names]:
+                    return
+                self.job.steps.all().delete()
+                for order, name in enumerate(names):
+                    step = steps.get(name) or Step(job=self.job, name=name)
+                    step.pk, step.order = None, order
+                    step.save(force_insert=True)
+
+        lasting(rewrite)
+
+    def hold(self) -> None:
+        """Lock the job's row in the current transaction; raises Lost when it is not this worker's any more."""
+        held = Job.objects.select_for_update().filter(pk=self.job.pk, state=JobState.RUNNING, worker=self.job.worker)
+        if not held.exists():
+            raise Lost
+
+    def save(self, **values: object) -> None:
+        """Keep values of the job's row."""
+
+        def write() -> None:
+            with transaction.atomic():
+                self.hold()
+                Job.objects.filter(pk=self.job.pk).update(**values)
+
+        lasting(write)
+        for name, value in values.items():
+            setattr(self.job, name, value)
+
+    def finish(self, state: JobState, result: str) -> None:
+        lasting(lambda: end(self.job, state, result))
+
+    def _set(self, name: StepName, state: StepState, **times: object) -> None:
+        def write() -> None:
+            with transaction.atomic():
+                self.hold()
+                Job.objects.filter(pk=self.job.pk).update(heartbeat=timezone.now())
+                self.job.steps.filter(name=name).update(state=state, **times)
+
+        lasting(write)
+
+
+@transaction.atomic
+def end(job: Job, state: JobState, result: str) -> bool:
+    """Bring a job to its end, once, with its activity record; False when it had ended already."""
+    now = timezone.now()
+    open_jobs = Job.objects.active().filter(pk=job.pk, worker=job.worker)
+    if not open_jobs.update(state=state, result=result, ended_at=now, heartbeat=now):
+        return False
+    job.state, job.result, job.ended_at = state, result, now
+    job.steps.filter(state=StepState.RUNNING).update(state=StepState.FAILED, ended_at=now)
+    job.steps.filter(state=StepState.WAITING).update(state=StepState.SKIPPED)
+    environment = job.environment
+    record(ENDED[state], asker_of(job), job.title, app=environment.app, environment=environment, reason=result)
+    return True

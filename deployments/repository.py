@@ -1,0 +1,109 @@
+"""The app's repository of packages: taking in an upload, or refusing it and leaving nothing behind."""
+
+import re
+import shutil
+from pathlib import PurePath
+from typing import BinaryIO, cast
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.db import IntegrityError, transaction
+
+from accounts.activity import record
+from accounts.actor import Actor
+from accounts.acts import Act
+from deployments.archive_names import has_invisible, shown
+from deployments.errors import NoRoom
+from deployments.models import NAME_LENGTH, Package
+from deployments.packages import Limits, Manifest, PackageRefused, digest, inspect
+from environments.flows import NotPermitted
+from environments.models import App, Membership
+
+NAME_AND_VERSION = re.compile(r"(?P<name>.+?)[-_ ]v?(?P<version>[0-9][0-9A-Za-z.+_-]*)")
+NO_ROOM = "The portal's disk is nearly full, so it takes no packages now. Tell whoever operates the portal."
+
+
+def upload_package(app: App, by: Actor, file: File[bytes], name: str) -> Package:
+    """Take a package into the app's repository; `name` is the file's name, used where the package says nothing.
+
+    The same content again gives the package that is there, with `was_there` set. Raises PackageRefused (recorded),
+    NoRoom or NotPermitted, and leaves nothing behind then. The file is moved where it can be, else streamed.
+    """
+    if not Membership.objects.filter(app=app, user=by.user, user__is_active=True, role__deploys=True).exists():
+        raise NotPermitted("Your role in the team does not let you upload packages.")
+    refuse_without_room()
+    archive = cast(BinaryIO, file.file)
+    sha256 = digest(archive)
+    if found := _found(app, sha256):
+        return found
+    try:
+        manifest = inspect(archive, limits())
+        name, version = name_and_version(manifest, name, sha256)
+    except PackageRefused as refusal:
+        record(Act.PACKAGE_REFUSED, by, shown(name), app=app, reason=refusal.reason)
+        raise
+    package = Package(
+        app=app,
+        name=name,
+        version=version,
+        description=manifest.description,
+        size=file.size,
+        sha256=sha256,
+        manifest=manifest.as_dict(),
+        uploaded_by=by.user,
+        uploader_name=by.user.name,
+    )
+    return _store(package, by, file) or _found(app, sha256) or package
+
+
+def refuse_without_room(more: int = 0) -> None:
+    """Raise NoRoom when `more` bytes would eat into the reserve of the portal's disk."""
+    if shutil.disk_usage(settings.VAR).free < settings.DISK_RESERVE_BYTES + more:
+        raise NoRoom(NO_ROOM)
+
+
+def limits() -> Limits:
+    return Limits(
+        max_bytes=settings.PACKAGE_MAX_BYTES,
+        max_entries=settings.PACKAGE_MAX_ENTRIES,
+        max_unpacked_bytes=settings.PACKAGE_MAX_UNPACKED_BYTES,
+    )
+
+
+def name_and_version(manifest: Manifest, file_name: str, sha256: str) -> tuple[str, str]:
+    """Give what the package says of itself; what it leaves out comes from the file's name (`calc-1.2.0.zip`).
+
+    Where that has no version either, the first digits of its SHA-256 tell one from another.
+    """
+    stem = PurePath(file_name).stem
+    match = NAME_AND_VERSION.fullmatch(stem)
+    name = manifest.name or (match["name"] if match else stem)
+    version = manifest.version or (match["version"] if match else sha256[:8])
+    if not name.strip() or max(len(name), len(version)) > NAME_LENGTH or has_invisible(name + version):
+        raise PackageRefused("The file's name can't be used as the package's name. Give it a short, plain one.")
+    return name, version
+
+
+def _found(app: App, sha256: str) -> Package | None:
+    package = app.packages.filter(sha256=sha256).first()
+    if package:
+        package.was_there = True
+    return package
+
+
+def _store(package: Package, by: Actor, file: File[bytes]) -> Package | None:
+    """Keep file and row, or neither; None when somebody uploaded the same at this moment."""
+    file.seek(0)
+    try:
+        with transaction.atomic():
+            package.file.save(file.name or "package.zip", file, save=False)
+            package.save()
+            record(Act.PACKAGE_UPLOADED, by, str(package), app=package.app, after={"sha256": package.sha256})
+    except BaseException as error:
+        if package.file.name:
+            default_storage.delete(package.file.name)
+        if isinstance(error, IntegrityError):
+            return None
+        raise
+    return package

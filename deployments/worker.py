@@ -1,0 +1,196 @@
+"""Claims queued jobs and has them carried out; keeps what runs in agreement with the rows.
+
+A job is never run twice: a worker that dies leaves its job running, and whoever finds no sign of life in it
+for a while marks it interrupted.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+from django.db import DatabaseError, IntegrityError, InterfaceError, connection, connections, transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
+
+from deployments.execution import carry_out, what_runs
+from deployments.journal import end, lasting
+from deployments.models import Job, Live
+from deployments.models import Worker as WorkerRow
+from deployments.reconciliation import reconcile
+from deployments.runtimes.base import Runtime, RuntimeFailure
+from deployments.states import JobState, StepState
+
+log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+POLL = 0.1  # seconds between two looks at the queue: one indexed query, and a click waits 50 ms on average
+BEAT = 5.0  # seconds between two signs of life
+UPKEEP, UPKEEP_SOON = 10.0, 2.0  # seconds between two reconciliations; the shorter one after one that failed
+ALIVE_WITHIN = timedelta(seconds=15)  # three beats
+DEAD_AFTER = timedelta(seconds=30)  # a worker that was merely slow has beaten by then
+FORGOTTEN_AFTER = timedelta(days=1)
+MOST_AT_ONCE = 4  # jobs of different environments; a slow one must not hold up the others
+
+
+def is_alive() -> bool:
+    """Say whether any worker gave a sign of life just now (for /readyz)."""
+    return WorkerRow.objects.filter(heartbeat__gt=timezone.now() - ALIVE_WITHIN).exists()
+
+
+class Worker:
+    """One worker process. The runtime must bear several threads; `name` is the same after a restart."""
+
+    def __init__(self, runtime: Runtime, name: str) -> None:
+        self.runtime = runtime
+        self.name = name
+        self._ending = threading.Event()
+        self._jobs: list[threading.Thread] = []
+        self._distrust_beats_until = 0.0
+
+    def run_once(self) -> bool:
+        """Carry out the next job, here and now; False when none waits."""
+        job = self.claim()
+        if job is None:
+            return False
+        carry_out(job, self.runtime, self._ending.is_set)
+        return True
+
+    def run_forever(self) -> None:
+        """Work until `leave` is called; what is under way is finished first, or given up where that harms nothing."""
+        lasting(self.begin)
+        helpers = [self._spawn(self._beat_forever, "beat"), self._spawn(self._upkeep_forever, "upkeep")]
+        log.info("Worker %s is ready.", self.name)
+        while not self._ending.is_set():
+            if not self._turn():
+                self._ending.wait(POLL)
+        for thread in [*self._jobs, *helpers]:
+            thread.join()
+        WorkerRow.objects.filter(pk=self.name).delete()
+        log.info("Worker %s has ended.", self.name)
+
+    def leave(self) -> None:
+        self._ending.set()
+
+    def begin(self) -> None:
+        """Report for work, and mark what a predecessor of this name left unfinished."""
+        now = timezone.now()
+        WorkerRow.objects.filter(heartbeat__lt=now - FORGOTTEN_AFTER).delete()
+        WorkerRow.objects.update_or_create(name=self.name, defaults={"started_at": now, "heartbeat": now})
+        for job in _running().filter(worker=self.name):
+            interrupt(job)
+
+    def claim(self) -> Job | None:
+        """Take the oldest job whose turn it is: none runs on its environment, none waits there before it."""
+        if not Job.objects.filter(state=JobState.QUEUED).exists():
+            return None
+        try:
+            with transaction.atomic():
+                return self._take(timezone.now())
+        except IntegrityError:
+            # One running job per environment, says the database: another worker was quicker
+            return None
+
+    def beat(self) -> None:
+        """Give a sign of life for this worker and what it works on."""
+        now = timezone.now()
+        if not WorkerRow.objects.filter(pk=self.name).update(heartbeat=now):
+            WorkerRow.objects.create(name=self.name, heartbeat=now)
+        Job.objects.filter(state=JobState.RUNNING, worker=self.name).update(heartbeat=now)
+
+    def sweep(self) -> None:
+        """Mark running jobs without a sign of life as interrupted."""
+        if time.monotonic() < self._distrust_beats_until:
+            return
+        for job in _running().filter(heartbeat__lt=timezone.now() - DEAD_AFTER):
+            interrupt(job)
+
+    def _take(self, now: datetime) -> Job | None:
+        earlier = Job.objects.active().filter(environment=OuterRef("environment"), pk__lt=OuterRef("pk"))
+        turn = Job.objects.filter(~Exists(earlier), state=JobState.QUEUED).order_by("pk")
+        if connection.features.has_select_for_update_skip_locked:
+            turn = turn.select_for_update(skip_locked=True, of=("self",))
+        job = turn.select_related("environment__app", "package", "asked_by").first()
+        if job is None:
+            return None
+        job.state, job.worker, job.started_at, job.heartbeat = JobState.RUNNING, self.name, now, now
+        job.save(update_fields=["state", "worker", "started_at", "heartbeat"])
+        return job
+
+    def _turn(self) -> bool:
+        """Start what can be started; False when there is nothing to do just now."""
+        self._jobs = [thread for thread in self._jobs if thread.is_alive()]
+        if len(self._jobs) >= MOST_AT_ONCE:
+            return False
+        job = self._surviving(self.claim)
+        if job:
+            self._jobs.append(self._spawn(partial(carry_out, job, self.runtime, self._ending.is_set), f"job-{job.pk}"))
+        return job is not None
+
+    def _beat_forever(self) -> None:
+        while not self._ending.is_set() or any(job.is_alive() for job in self._jobs):
+            self._surviving(self.beat)
+            self._wait(BEAT)
+
+    def _upkeep_forever(self) -> None:
+        while not self._ending.is_set():
+            self._surviving(self.sweep)
+            done = self._surviving(self._reconcile)
+            self._ending.wait(UPKEEP if done else UPKEEP_SOON)
+
+    def _reconcile(self) -> bool:
+        try:
+            reconcile(self.runtime)
+        except RuntimeFailure as failure:
+            log.info("Could not look after what runs yet: %s", failure)
+            return False
+        return True
+
+    def _surviving(self, act: Callable[[], Answer]) -> Answer | None:
+        """Do something without dying of a database that is away or of a mistake; None when it did not work."""
+        try:
+            return act()
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("The database does not answer: %s", error)
+            # Nobody could beat meanwhile, so silence proves nothing for a while
+            self._distrust_beats_until = time.monotonic() + DEAD_AFTER.total_seconds()
+            connection.close()
+        except Exception:
+            log.exception("The worker met something unexpected and goes on.")
+        self._ending.wait(1)
+        return None
+
+    def _wait(self, seconds: float) -> None:
+        """Wait; while the last jobs are brought to an end signs of life go on at the same pace."""
+        if not self._ending.wait(seconds):
+            return
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and any(job.is_alive() for job in self._jobs):
+            time.sleep(POLL)
+
+    def _spawn(self, act: Callable[[], None], what: str) -> threading.Thread:
+        def run() -> None:
+            try:
+                act()
+            finally:
+                connections.close_all()
+
+        thread = threading.Thread(target=run, name=f"{self.name}-{what}")
+        thread.start()
+        return thread
+
+
+def interrupt(job: Job) -> None:
+    """Mark a job whose worker is gone, and say what is true now; reconciliation clears up what it left."""
+    step = job.steps.filter(state=StepState.RUNNING).first()
+    during = f" during “{step.title}”" if step else ""
+    live = Live.objects.filter(environment=job.environment_id).select_related("package").first()
+    if end(job, JobState.INTERRUPTED, f"The worker ended{during}. {what_runs(live)}"):
+        log.warning("%s (%s) was interrupted%s.", job, job.pk, during)
+
+
+def _running() -> QuerySet[Job]:
+    return Job.objects.filter(state=JobState.RUNNING).select_related("environment__app", "asked_by")
