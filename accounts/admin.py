@@ -1,0 +1,159 @@
+"""The admin of people and of the activity record. `environments.admin` registers the people: it knows their apps."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Prefetch, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+
+from accounts import admin_disable, staff
+from accounts.actor import Actor
+from accounts.admin_forms import PersonForm
+from accounts.models import Activity, Authenticator, ProductionWindow, User
+from portal.admin_site import PortalAdmin
+from portal.templatetags.portal import inert, moment
+
+RECENT = timedelta(days=14)
+MOST_ENTRIES = 50
+
+
+def authenticator_of(person: User) -> Authenticator | None:
+    """Give the authenticator in force, from what the list has fetched; its secret is never read here."""
+    return next((one for one in person.authenticator_set.all() if one.confirmed), None)
+
+
+def with_authenticators(people: QuerySet[User]) -> QuerySet[User]:
+    return people.prefetch_related(Prefetch("authenticator_set", Authenticator.objects.defer("secret")))
+
+
+class AuthenticatorFilter(admin.SimpleListFilter):
+    title = "authenticator"
+    parameter_name = "authenticator"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Set up"), ("blocked", "Blocked"), ("no", "None")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        in_force = Q(authenticator__confirmed=True)
+        match self.value():
+            case "yes":
+                return queryset.filter(in_force)
+            case "blocked":
+                return queryset.filter(in_force, authenticator__blocked_at__isnull=False)
+            case "no":
+                return queryset.exclude(in_force)
+        return queryset
+
+
+class AuthenticatorColumns:
+    """What the lists of people and of requests say of an authenticator."""
+
+    def person_of(self, row: Any) -> User:
+        person: User = row
+        return person
+
+    @admin.display(description="Authenticator")
+    def authenticator(self, row: Any) -> str:
+        found = authenticator_of(self.person_of(row))
+        return f"since {_day(found.confirmed_at)}" if found else "none"
+
+    @admin.display(description="Last code")
+    def last_used(self, row: Any) -> str:
+        found = authenticator_of(self.person_of(row))
+        return str(moment(found.last_used_at)) if found else "–"
+
+    @admin.display(description="Blocked")
+    def blocked(self, row: Any) -> str:
+        found = authenticator_of(self.person_of(row))
+        return f"since {_day(found.blocked_at)}" if found and found.blocked_at else "–"
+
+
+def _day(at: Any) -> str:
+    return f"{timezone.localtime(at):%-d %b %Y}" if at else "–"
+
+
+class PersonAdmin(AuthenticatorColumns, PortalAdmin[User]):
+    """Support looks and disables authenticators; the operator adds and changes people. Nobody sees a secret."""
+
+    list_display = ("name", "email", "authenticator", "last_used", "blocked", "is_active", "is_staff")
+    list_filter = (AuthenticatorFilter, "is_active", "is_staff")
+    search_fields = ("name", "email")
+    ordering = ("name", "pk")
+    form = PersonForm
+    fieldsets = ((None, {"fields": ("name", "email", "is_active", "is_staff", "groups")}),)
+    actions = ("disable_authenticators",)
+    change_form_template = "admin/person.html"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    def has_disable_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(admin_disable.RIGHT)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return with_authenticators(super().get_queryset(request)).defer("password")
+
+    def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        form.operator = request.user  # type: ignore[attr-defined]
+        return form
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(self.disable_page)
+        return [path("disable/", page, name="accounts_user_disable"), *super().get_urls()]
+
+    def disable_page(self, request: Any) -> HttpResponse:
+        return admin_disable.page(request, {**self.admin_site.each_context(request), "opts": self.opts})
+
+    @admin.action(description="Disable authenticators…", permissions=["disable"])
+    def disable_authenticators(self, request: Any, queryset: QuerySet[User]) -> HttpResponse | None:
+        return admin_disable.send_to_page(request, queryset)
+
+    def save_model(self, request: Any, obj: User, form: Any, change: bool) -> None:
+        save = staff.change if change else staff.add
+        save(Actor.of(request, via="admin"), obj, form.cleaned_data["groups"])
+
+    def render_change_form(
+        self, request: Any, context: Any, add: bool = False, change: bool = False, form_url: str = "", obj: Any = None
+    ) -> HttpResponse:
+        if obj:
+            context |= self.facts(obj)
+            if self.has_disable_permission(request) and obj.pk != request.user.pk:
+                context["disable_url"] = admin_disable.link_to([obj.pk])
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def facts(self, person: User) -> dict[str, Any]:
+        """Give what support decides by: authenticator, open windows, requests and what happened of late."""
+        now = timezone.now()
+        about = Q(actor_id=person.pk) | Q(target=person.name)
+        return {
+            "authenticator": authenticator_of(person),
+            "windows": ProductionWindow.objects.open_at(now).filter(user=person).order_by("-opened_at"),
+            "requests": person.reset_requests.order_by("-asked_at")[:10],
+            "activity": Activity.objects.filter(about, at__gt=now - RECENT)[:MOST_ENTRIES],
+            "days": RECENT.days,
+        }
+
+
+@admin.register(Activity)
+class ActivityAdmin(PortalAdmin[Activity]):
+    """The record of what happened: read by those who may, changed by nobody."""
+
+    list_display = ("at", "what", "where", "via", "address", "reason")
+    list_filter = ("act", "via", ("at", admin.DateFieldListFilter))
+    search_fields = ("actor_name", "target", "app_name", "environment_name", "reason")
+    fields = ("at", "what", "where", "before", "after", "reason", "via", "address")
+
+    @admin.display(description="What")
+    def what(self, entry: Activity) -> str:
+        return inert(entry)
+
+    @admin.display(description="Where")
+    def where(self, entry: Activity) -> str:
+        return inert(", ".join(part for part in (entry.app_name, entry.environment_name) if part) or "–")

@@ -1,0 +1,193 @@
+"""The admin of people with their apps, of requests to disable an authenticator, and of apps, teams and rights."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, F, Prefetch, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.text import Truncator
+
+from accounts import admin_disable
+from accounts.actor import Actor
+from accounts.admin import AuthenticatorColumns, PersonAdmin, with_authenticators
+from accounts.models import ResetRequest, User
+from environments.models import App, Environment, Membership, NodePermission, Role
+from environments.roles import save_role, why_not
+from portal.admin_site import PortalAdmin
+from portal.templatetags.portal import inert
+
+MEMBERSHIPS = Prefetch("memberships", Membership.objects.select_related("app", "role").order_by("app__name"))
+
+
+def place_of(membership: Membership) -> str:
+    """Say where somebody belongs: "Calc: SCRUM Master, Technical Contact"."""
+    is_contact = membership.app.technical_contact_id == membership.user_id
+    return f"{membership.app.name}: {membership.role.name}" + (", Technical Contact" if is_contact else "")
+
+
+@admin.register(User)
+class PersonWithAppsAdmin(PersonAdmin):
+    def facts(self, person: User) -> dict[str, Any]:
+        found = person.memberships.select_related("app", "role").order_by("app__name")
+        return super().facts(person) | {"places": [place_of(membership) for membership in found]}
+
+
+class OpenFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("open", "Open"), ("handled", "Handled")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ResetRequest]) -> QuerySet[ResetRequest]:
+        return queryset if self.value() is None else queryset.filter(handled_at__isnull=self.value() == "open")
+
+
+@admin.register(ResetRequest)
+class ResetRequestAdmin(AuthenticatorColumns, PortalAdmin[ResetRequest]):
+    """Who asks to have their authenticator disabled, open ones first, with what support needs to decide."""
+
+    list_display = ("user", "state", "asked_at", "apps", "authenticator", "last_used", "short_note", "earlier")
+    list_filter = (OpenFilter,)
+    search_fields = ("user__name", "user__email")
+    ordering = (F("handled_at").desc(nulls_first=True), "-asked_at")
+    fields = (
+        *("user", "state", "asked_at", "address", "apps", "authenticator", "last_used", "blocked", "whole_note"),
+        *("earlier", "handled_at", "handled_by"),
+    )
+    actions = ("disable_authenticators",)
+
+    def person_of(self, row: ResetRequest) -> User:
+        return row.user
+
+    def has_disable_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(admin_disable.RIGHT)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ResetRequest]:
+        people = with_authenticators(User.objects.defer("password")).prefetch_related(MEMBERSHIPS)
+        requests = super().get_queryset(request).prefetch_related(Prefetch("user", people))
+        return requests.annotate(asked_in_all=Count("user__reset_requests"))
+
+    @admin.action(description="Disable authenticators…", permissions=["disable"])
+    def disable_authenticators(self, request: Any, queryset: QuerySet[ResetRequest]) -> HttpResponse | None:
+        return admin_disable.send_to_page(request, User.objects.filter(pk__in=queryset.order_by().values("user")))
+
+    def render_change_form(
+        self, request: Any, context: Any, add: bool = False, change: bool = False, form_url: str = "", obj: Any = None
+    ) -> HttpResponse:
+        if obj and not obj.handled_at and self.has_disable_permission(request) and obj.user_id != request.user.pk:
+            context["disable_url"] = admin_disable.link_to([obj.user_id])
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    @admin.display(description="State")
+    def state(self, row: ResetRequest) -> str:
+        return "Handled" if row.handled_at else "Open"
+
+    @admin.display(description="Apps and roles")
+    def apps(self, row: ResetRequest) -> str:
+        return "; ".join(place_of(membership) for membership in row.user.memberships.all()) or "none"
+
+    @admin.display(description="Note")
+    def short_note(self, row: ResetRequest) -> str:
+        return inert(Truncator(row.note).chars(120)) or "–"
+
+    @admin.display(description="Note")
+    def whole_note(self, row: ResetRequest) -> str:
+        return inert(row.note) or "–"
+
+    @admin.display(description="Other requests")
+    def earlier(self, row: Any) -> int:
+        return int(row.asked_in_all) - 1
+
+
+class RoleForm(forms.ModelForm[Role]):
+    class Meta:
+        model = Role
+        fields = ("name", "deploys", "manages_team", "order")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        wanted = Role(name=data.get("name", ""), deploys=data.get("deploys", False))
+        refusal = why_not(Role.objects.filter(pk=self.instance.pk).first(), wanted)
+        if refusal:
+            raise forms.ValidationError(refusal)
+        return data
+
+
+@admin.register(Role)
+class RoleAdmin(PortalAdmin[Role]):
+    """Roles are data: the operator adds and changes them."""
+
+    list_display = ("name", "deploys", "manages_team", "order")
+    form = RoleForm
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    def has_change_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    def save_model(self, request: Any, obj: Role, form: Any, change: bool) -> None:
+        save_role(Actor.of(request, via="admin"), obj)
+
+
+@admin.register(App)
+class AppAdmin(PortalAdmin[App]):
+    list_display = ("name", "slug", "technical_contact", "created_at")
+    search_fields = ("name", "slug", "technical_contact__name")
+    list_select_related = ("technical_contact",)
+    fields = ("name", "slug", "technical_contact", "created_at", "environments", "team")
+
+    @admin.display(description="Environments")
+    def environments(self, app: App) -> str:
+        return ", ".join(environment.name for environment in app.environments.all()) or "none"
+
+    @admin.display(description="Team")
+    def team(self, app: App) -> str:
+        members = app.memberships.select_related("user", "role").order_by("user__name")
+        return "; ".join(f"{member.user.name}: {member.role.name}" for member in members) or "none"
+
+
+@admin.register(Environment)
+class EnvironmentAdmin(PortalAdmin[Environment]):
+    list_display = ("name", "app", "is_production", "host")
+    list_filter = ("is_production",)
+    search_fields = ("name", "app__name", "host")
+    list_select_related = ("app",)
+    ordering = ("app__name", "order", "pk")
+    fields = ("name", "slug", "app", "is_production", "host")
+
+
+@admin.register(Membership)
+class MembershipAdmin(PortalAdmin[Membership]):
+    list_display = ("user", "app", "role", "since")
+    list_display_links = None
+    list_filter = ("role",)
+    search_fields = ("user__name", "app__name")
+    list_select_related = ("user", "app", "role")
+    ordering = ("app__name", "user__name")
+    fields = ("user", "app", "role", "since")
+
+
+@admin.register(NodePermission)
+class NodePermissionAdmin(PortalAdmin[NodePermission]):
+    list_display = ("member", "app", "environment_name", "permission", "granted", "set_at", "set_by")
+    list_display_links = None
+    list_filter = ("permission", "granted", "environment__is_production")
+    search_fields = ("membership__user__name", "environment__app__name")
+    list_select_related = ("membership__user", "environment__app")
+    ordering = ("environment__app__name", "environment__order", "membership__user__name", "permission")
+    fields = ("member", "app", "environment_name", "permission", "granted", "set_at", "set_by")
+
+    @admin.display(description="Member")
+    def member(self, row: NodePermission) -> str:
+        return row.membership.user.name
+
+    @admin.display(description="App")
+    def app(self, row: NodePermission) -> str:
+        return row.environment.app.name
+
+    @admin.display(description="Environment")
+    def environment_name(self, row: NodePermission) -> str:
+        return row.environment.name
