@@ -65,11 +65,11 @@ def may_change(permission: Permission, standing: Standing, is_production: bool, 
     Manage Permissions and API Rights on production are the Technical Contact's alone to give; who holds
     Manage Permissions changes the rest for others; everybody switches Receive Alerts for themselves.
     """
-    if contacts and permission is not Permission.API:
+    if not standing.deploys or (contacts and permission is not Permission.API):
         return False
     if standing.is_technical_contact:
         return True
-    if not standing.deploys or contacts:
+    if contacts:
         return False
     if own:
         return permission is Permission.ALERTS

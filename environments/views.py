@@ -16,7 +16,7 @@ from environments.access import AppRequest, deployer, member
 from environments.forms import AddMemberForm, NewAppForm
 from environments.grid import Row, rows_of, wanted_and_seen
 from environments.models import App
-from environments.permissions import EXPLAINED, Permission
+from environments.permissions import EXPLAINED, Permission, allowed
 
 PAGE = 50
 
@@ -93,7 +93,7 @@ def permissions(request: AppRequest, app: str, environment: str) -> HttpResponse
         "rows": rows,
         "columns": [(p, EXPLAINED[p]) for p in Permission],
         "environments": request.app.environments.all(),
-        "editable": any(cell.editable for row in rows for cell in row.cells),
+        "manages": allowed(Permission.MANAGE, request.standing, request.environment.is_production),
         "active": "permissions",
     }
     return render(request, "environments/permissions.html", context, status=status)

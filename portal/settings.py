@@ -121,6 +121,7 @@ PASSWORD_RESET_TIMEOUT = int(timedelta(hours=1).total_seconds())
 LOGIN_URL = "accounts:sign_in"
 LOGIN_REDIRECT_URL = "environments:apps"
 
+AXES_USERNAME_FORM_FIELD = "username"
 AXES_FAILURE_LIMIT = 10
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_COOLOFF_TIME = timedelta(minutes=15)
@@ -174,7 +175,12 @@ PACKAGE_MAX_UNPACKED_BYTES = env.int("PACKAGE_MAX_UNPACKED_BYTES", 8 * 1024**3)
 PACKAGE_KEPT_DAYS = env.int("PACKAGE_KEPT_DAYS", 15)
 DISK_RESERVE_BYTES = env.int("DISK_RESERVE_BYTES", 256 * 1024**2)
 
+BIND = env.str("BIND", "localhost")
+WEB_WORKERS = env.int("WEB_WORKERS", 2)
+WEB_THREADS = env.int("WEB_THREADS", 8)
 RUNTIME = "deployments.runtimes.process.ProcessRuntime"
+# Where the portal runs as root, each environment's processes get this user number plus the environment's own
+APPS_FIRST_USER = env.int("APPS_FIRST_USER", 1_900_000_000)
 WORKER_ALIVE = "deployments.worker.is_alive"
 ACCEPT_WEAK_ISOLATION = env.bool("ACCEPT_WEAK_ISOLATION", False)
 HEALTH_PATIENCE = env.int("HEALTH_PATIENCE", 60)

@@ -51,7 +51,7 @@ def test_production_needs_the_window_to_look_and_to_change(cast: Cast) -> None:
 
 def test_others_with_the_deploy_permission_see_it_read_only(cast: Cast) -> None:
     page = signed_in(cast.bob).get(TEST).content.decode()
-    assert "ask Alice to change them" in page
+    assert "ask Alice to change the rest" in page
     assert page.count('type="checkbox"') == 1, "their own Receive Alerts"
 
 
