@@ -1,7 +1,7 @@
 """Making apps, the start page, the team, the activity."""
 
 import pytest
-from django.db import connection
+from django.db import InternalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from accounts.actor import Actor
@@ -109,3 +109,13 @@ def test_names_with_markup_and_control_characters_are_shown_inert(cast: Cast) ->
         assert "<script>alert(1)" not in page
         assert "\x1b" not in page
         assert "\u202e" not in page
+
+
+def test_the_database_refuses_to_change_activity_where_it_can(cast: Cast) -> None:
+    """On PostgreSQL a trigger holds it against plain SQL; SQLite has no second user to hold it against."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with pytest.raises(InternalError, match="append-only"), transaction.atomic():
+                cursor.execute("UPDATE accounts_activity SET target = 'else'")
+        cursor.execute("SELECT count(*) FROM accounts_activity WHERE target = 'else'")
+        assert cursor.fetchone() == (0,)
