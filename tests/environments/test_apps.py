@@ -1,7 +1,7 @@
 """Making apps, the start page, the team, the activity."""
 
 import pytest
-from django.db import InternalError, connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from accounts.actor import Actor
@@ -115,7 +115,7 @@ def test_the_database_refuses_to_change_activity_where_it_can(cast: Cast) -> Non
     """On PostgreSQL a trigger holds it against plain SQL; SQLite has no second user to hold it against."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            with pytest.raises(InternalError, match="append-only"), transaction.atomic():
+            with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
                 cursor.execute("UPDATE accounts_activity SET target = 'else'")
         cursor.execute("SELECT count(*) FROM accounts_activity WHERE target = 'else'")
         assert cursor.fetchone() == (0,)
