@@ -22,12 +22,12 @@ def change(role: Role) -> str:
 
 def test_what_a_role_carries_holds_at_once_and_is_recorded(boss: User, cast: Cast) -> None:
     role = cast.membership(cast.bob).role
+    facts = {"name": role.name, "manages the team": False}
     unlocked(boss).post(change(role), {"name": role.name, "order": role.order})
     role.refresh_from_db()
     assert not role.deploys
     entry = Activity.objects.get(act=Act.ROLE_CHANGED)
-    assert entry.before["deploys"] is True
-    assert entry.after["deploys"] is False
+    assert (entry.before, entry.after) == ({**facts, "deploys": True}, {**facts, "deploys": False})
 
 
 def test_the_deploy_permission_of_a_technical_contact_stays(boss: User, cast: Cast) -> None:
