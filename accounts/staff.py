@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.apps import AppConfig
+from django.apps import apps as global_apps
 from django.apps.registry import Apps
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
@@ -27,7 +28,7 @@ SUPPORT_MAY = ("view_user", "view_resetrequest", "view_activity", "disable_authe
 OPERATOR_SETS = ("email", "name", "is_active", "is_staff")
 
 
-def make_support_group(sender: AppConfig, using: str, apps: Apps, **kwargs: Any) -> None:
+def make_support_group(sender: AppConfig, using: str, apps: Apps = global_apps, **kwargs: Any) -> None:
     """Make the group of support staff with exactly the rights it needs. Django calls it after each migration."""
     if "group" not in apps.all_models["auth"]:  # on the way back to an empty database
         return

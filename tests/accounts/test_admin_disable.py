@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.auth.models import Group
 from django.core import mail
+from django.core.management import call_command
 from django.test import Client
 
 from accounts import authenticators
@@ -126,6 +127,12 @@ def test_a_form_that_waited_for_the_code_is_carried_out_after_it(cast: Cast) -> 
     asked = sam.post(page_for(cast.alice), {"people": cast.alice.pk, "reason": REASON})
     assert asked.headers["Location"].startswith("/authenticator/")
     assert Authenticator.objects.filter(user=cast.alice).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_support_group_is_there_again_after_a_flush() -> None:
+    call_command("flush", interactive=False, verbosity=0)
+    assert Group.objects.get(name="Support").permissions.count() == 4
 
 
 def test_the_support_group_has_exactly_the_rights_it_needs(db: None) -> None:
