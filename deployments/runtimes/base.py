@@ -33,6 +33,7 @@ class Instance:
 class Spec:
     """What to start. `command` is the Procfile's web line, `variables` the environment's own ones.
 
+    `host` is the environment's host name as `route` gets it; health checks ask for it.
     The runtime adds PORT, DATA_DIR and DATABASE_URL itself and nothing of the portal's.
     """
 
@@ -40,6 +41,7 @@ class Spec:
     release: str
     command: str
     variables: Mapping[str, str] = field(default_factory=dict)
+    host: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,250 @@
+"""The runtime on one machine: supervisord keeps the processes, bubblewrap keeps them apart, Caddy leads to them."""
+
+import functools
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from deployments import packages
+from deployments.runtimes import files, ports, probe, processes
+from deployments.runtimes.base import Health, Instance, InstanceState, Isolation, RuntimeFailure, Spec, Status
+from deployments.runtimes.isolation import try_sandbox
+from deployments.runtimes.layout import PATIENCE, Layout, Record
+from deployments.runtimes.router import Router
+from deployments.runtimes.supervision import CODE, Supervision
+from deployments.variables import ValueType, name_problem, value_problem
+
+RELEASE = re.compile(r"[0-9a-f]{64}")
+# Far from the numbers of people, services and containers on a usual host, see systemd's "Users, Groups, UIDs"
+FIRST_USER = 1_900_000_000
+LINE = 1024  # bytes; what a line of output has at most, when its end is looked for
+KEPT_OUTPUTS = 10  # instances per environment whose output is kept
+UNKNOWN = "It is not running, and nothing says why."
+
+
+class ProcessRuntime:
+    """Runs packages as processes of this machine, each in a sandbox with a folder of its own for data.
+
+    Where the portal runs as root, an environment's processes have their own user: `first_user` and its number.
+    """
+
+    def __init__(
+        self, var: Path, apps_port: int, apps_domain: str = "apps.localhost", first_user: int = FIRST_USER
+    ) -> None:
+        self.layout = Layout(var)
+        self.supervision = Supervision(self.layout)
+        self.router = Router(self.layout)
+        self._port = apps_port
+        self._domain = apps_domain
+        self._first_user = first_user
+
+    @classmethod
+    def from_settings(cls) -> "ProcessRuntime":
+        from django.conf import settings
+
+        return cls(settings.VAR, settings.APPS_PORT, settings.APPS_DOMAIN, settings.APPS_FIRST_USER)
+
+    def isolation(self) -> Isolation:
+        return self._isolation
+
+    @functools.cached_property
+    def _isolation(self) -> Isolation:
+        return try_sandbox(self.layout.var, self._user(0))
+
+    def has_release(self, release: str) -> bool:
+        return self._release(release).is_dir()
+
+    def prepare(self, release: str, archive: BinaryIO) -> None:
+        final = self._release(release)
+        self.layout.make()
+        with files.locked(self.layout.locks / release):
+            if final.is_dir():
+                return
+            aside = final.with_name(f".{release}")
+            # What a worker left behind that was killed at this point
+            shutil.rmtree(aside, ignore_errors=True)
+            try:
+                packages.unpack(archive, aside)
+                os.sync()
+                aside.rename(final)
+            except OSError as error:
+                raise RuntimeFailure(f"The package could not be unpacked: {error.strerror}.") from error
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+
+    def remove_release(self, release: str) -> None:
+        folder = self._release(release)
+        with files.locked(self._lock):
+            if any(record.spec["release"] == release for record in self.layout.all_records()):
+                raise RuntimeFailure("The release is in use by an instance. Stop that first.")
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def start(self, spec: Spec) -> None:
+        self._refuse(spec)
+        record = self._record(spec.instance)
+        with files.locked(self._lock):
+            if self.status(spec.instance).state is InstanceState.RUNNING:
+                return
+            self._give_data(spec.instance.environment)
+            self._prune_outputs(spec.instance.environment)
+            taken = {other.spec["port"] for other in self.layout.all_records()}
+            record.remove()
+            files.make_private(record.folder)
+            record.spec = {
+                "release": spec.release,
+                "command": spec.command,
+                "variables": dict(spec.variables),
+                "host": spec.host,
+                "port": ports.choose(taken),
+                "user": self._user(spec.instance.environment),
+                "sandboxed": self.isolation().complete,
+                "hidden": [str(CODE), str(self.layout.var)],
+            }
+            self.supervision.describe(record)
+            try:
+                self.supervision.start(record)
+            except RuntimeFailure:
+                self.supervision.forget(record)
+                record.remove()
+                raise
+
+    def check(self, instance: Instance, path: str, timeout: float) -> Health:
+        record = self._record(instance)
+        spec = record.spec
+        status = self.status(instance)
+        if not spec or status.state is not InstanceState.RUNNING:
+            return Health(False, f"It ended: {status.ended}." if status.ended else "It does not run.", 0.0)
+        health = probe.ask(spec["port"], path, self._host(spec["host"]), timeout)
+        # SECURITY: packages share the host's network, so another one may sit on this port and pass for this instance
+        if health.healthy and not processes.listens(spec["port"], self._processes(record)):
+            return Health(False, "Another process listens on its port.", health.seconds)
+        return health
+
+    def status(self, instance: Instance) -> Status:
+        record = self._record(instance)
+        if not record.spec:
+            return Status(InstanceState.ABSENT)
+        ended = record.state.get("ended")
+        if ended:
+            return Status(InstanceState.ENDED, ended)
+        if files.is_held(record.alive) or self._is_about_to_start(record):
+            return Status(InstanceState.RUNNING)
+        return Status(InstanceState.ENDED, record.state.get("ended") or UNKNOWN)
+
+    def instances(self) -> list[Instance]:
+        return sorted(Instance(record.environment, record.number) for record in self.layout.all_records())
+
+    def route(self, host: str, instance: Instance | None) -> None:
+        if instance is not None and not self._record(instance).spec:
+            raise RuntimeFailure("The instance does not run, so no address can lead to it.")
+        self.router.route(host, instance)
+
+    def routes(self) -> dict[str, Instance | None]:
+        return self.router.routes()
+
+    def stop(self, instance: Instance, grace: float) -> None:
+        record = self._record(instance)
+        with files.locked(self._lock):
+            if not record.folder.exists():
+                return
+            record.ask_to_stop(grace)
+            self.supervision.forget(record)
+        if self.supervision.is_up():
+            self._end(record, grace)
+        else:
+            # The launcher and with it all processes end with supervisord
+            self._wait_for(record, PATIENCE)
+        with files.locked(self._lock):
+            record.remove()
+        self.router.follow(record)
+
+    def output(self, instance: Instance, lines: int = 50) -> str:
+        path = self.layout.output(instance.environment, instance.number)
+        size = lines * LINE
+        text = files.tail(path, size)
+        if len(text) < size:
+            text = files.tail(path.with_name(f"{path.name}.1"), size - len(text)) + text
+        return "\n".join(text.decode("utf-8", "replace").splitlines()[-lines:])
+
+    def address(self, host: str) -> str:
+        return f"http://{host}.{self._domain}:{self._port}"
+
+    @property
+    def _lock(self) -> Path:
+        return self.layout.run / "runtime.lock"
+
+    def _record(self, instance: Instance) -> Record:
+        return self.layout.record(instance.environment, instance.number)
+
+    def _release(self, release: str) -> Path:
+        # SECURITY: the name becomes a path
+        if not RELEASE.fullmatch(release):
+            raise RuntimeFailure("A release is named by the SHA-256 of its package.")
+        return self.layout.release(release)
+
+    def _refuse(self, spec: Spec) -> None:
+        """Refuse what must not reach a launcher, however it got here."""
+        if not self.has_release(spec.release):
+            raise RuntimeFailure("The package is not unpacked here.")
+        problems = [name_problem(name) for name in spec.variables]
+        problems += [value_problem(ValueType.STRING, text) for text in (spec.command, *spec.variables.values())]
+        for problem in filter(None, problems):
+            raise RuntimeFailure(problem)
+
+    def _user(self, environment: int) -> int | None:
+        return self._first_user + environment if os.geteuid() == 0 else None
+
+    def _host(self, label: str) -> str:
+        return f"{label}.{self._domain}" if label else "localhost"
+
+    def _give_data(self, environment: int) -> None:
+        folder = files.make_private(self.layout.data(environment))
+        user = self._user(environment)
+        if user is None or folder.stat().st_uid == user:
+            return
+        # What it holds came from a portal that ran as another user. Links are given away, never followed.
+        for path in (*folder.rglob("*"), folder):
+            os.chown(path, user, user, follow_symlinks=False)
+
+    def _prune_outputs(self, environment: int) -> None:
+        folder = self.layout.output(environment, 0).parent
+        if not folder.is_dir():
+            return
+        running = {record.number for record in self.layout.all_records() if record.environment == environment}
+        numbers = sorted({int(path.name.partition(".")[0]) for path in folder.iterdir()} - running)
+        for number in numbers[:-KEPT_OUTPUTS]:
+            for path in folder.glob(f"{number}.log*"):
+                path.unlink(missing_ok=True)
+
+    def _is_about_to_start(self, record: Record) -> bool:
+        """Say whether supervisord has started the launcher, which has not taken its lock yet."""
+        try:
+            starting = self.supervision.states().get(record.name) in ("STARTING", "RUNNING")
+        except RuntimeFailure:
+            return False
+        return starting and "ended" not in record.state
+
+    def _processes(self, record: Record) -> list[int]:
+        state = record.state
+        if state.get("namespace"):
+            return processes.inside(state["namespace"])
+        return processes.descendants(state["launcher"]) if "launcher" in state else []
+
+    def _end(self, record: Record, grace: float) -> None:
+        self.supervision.signal(record, "TERM")
+        if self.supervision.remove(record, grace + PATIENCE):
+            return
+        # A launcher that hangs takes its sandbox with it when it is killed
+        self.supervision.signal(record, "KILL")
+        if not self.supervision.remove(record, PATIENCE):
+            raise RuntimeFailure("The instance did not end. See the portal's log for supervisord.")
+
+    def _wait_for(self, record: Record, patience: float) -> None:
+        until = time.monotonic() + patience
+        while files.is_held(record.alive):
+            if time.monotonic() > until:
+                raise RuntimeFailure("The instance did not end. Start the portal, then try again.")
+            time.sleep(0.05)

@@ -1,0 +1,105 @@
+"""What the kernel says about processes: who is inside a sandbox, who came from whom, who listens where."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+PROC = Path("/proc")
+LISTENING = "0A"  # TCP_LISTEN in /proc/net/tcp, see proc(5)
+
+
+def every() -> Iterator[int]:
+    for name in os.listdir(PROC):  # noqa: PTH208 - names only, for each process of the host
+        if name.isdigit():
+            yield int(name)
+
+
+def inside(namespace: int) -> list[int]:
+    """List the processes of a pid namespace, given by its inode."""
+    return [pid for pid in every() if _namespace(pid) == namespace]
+
+
+def descendants(ancestor: int) -> list[int]:
+    """List what came from a process, directly or over others that still live."""
+    children: dict[int, list[int]] = {}
+    for pid in every():
+        children.setdefault(parent(pid), []).append(pid)
+    found: list[int] = []
+    waiting = [ancestor]
+    while waiting:
+        for pid in children.get(waiting.pop(), []):
+            found.append(pid)
+            waiting.append(pid)
+    return found
+
+
+def parent(pid: int) -> int:
+    """Give the parent's number; 0 where the process is gone."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether the process runs; one that only waits to be collected by its parent does not."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] not in "ZX"
+
+
+def is_shell(pid: int) -> bool:
+    """Say whether the process is the shell that carries out a Procfile's line."""
+    try:
+        return Path(f"/proc/{pid}/exe").readlink().name in ("sh", "dash", "bash")
+    except OSError:
+        return False
+
+
+def send(number: signal.Signals, pids: list[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def listens(port: int, pids: list[int]) -> bool:
+    """Say whether one of these processes holds the socket that listens on the port of the loopback address."""
+    sockets = {f"socket:[{inode}]" for inode in _listening(port)}
+    return bool(sockets) and any(not sockets.isdisjoint(_open_files(pid)) for pid in pids)
+
+
+def _namespace(pid: int) -> int:
+    try:
+        return (PROC / str(pid) / "ns/pid").stat().st_ino
+    except OSError:
+        return 0
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()
+
+
+def _listening(port: int) -> Iterator[str]:
+    for table in ("net/tcp", "net/tcp6"):
+        try:
+            lines = (PROC / table).read_text().splitlines()[1:]
+        except FileNotFoundError:
+            continue
+        for fields in map(str.split, lines):
+            if fields[3] == LISTENING and fields[1].endswith(f":{port:04X}"):
+                yield fields[9]
+
+
+def _open_files(pid: int) -> set[str]:
+    folder = PROC / str(pid) / "fd"
+    found = set()
+    try:
+        for name in os.listdir(folder):  # noqa: PTH208 - names only
+            found.add(str((folder / name).readlink()))
+    except OSError:
+        return found
+    return found
