@@ -9,12 +9,15 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True, kw_only=True)
 class Guard:
-    """`doing` says in words what a form of this view does; `max_body` is in bytes (None: an ordinary form)."""
+    """`doing` says in words what a form of this view does, or makes the words from the request that brings it.
+
+    `max_body` is in bytes (None: an ordinary form).
+    """
 
     signed_in: bool = True
     staff: bool = False
     window: bool = False
-    doing: str = ""
+    doing: str | Callable[[Any], str] = ""
     max_body: int | None = None
 
 

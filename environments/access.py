@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from django.http import Http404
 
@@ -30,12 +31,13 @@ class AppGuard(Guard):
     """
 
     deploys: bool = False
+    manages_team: bool = False
     permission: Permission | None = None
     decides_production: bool = False
 
 
-def member(doing: str = "", decides_production: bool = False) -> Callable[[View], View]:
-    return declare(AppGuard(doing=doing, decides_production=decides_production))
+def member() -> Callable[[View], View]:
+    return declare(AppGuard())
 
 
 def deployer(doing: str = "", max_body: int | None = None) -> Callable[[View], View]:
@@ -43,7 +45,12 @@ def deployer(doing: str = "", max_body: int | None = None) -> Callable[[View], V
     return declare(AppGuard(deploys=True, doing=doing, max_body=max_body))
 
 
-def requires(permission: Permission, doing: str = "") -> Callable[[View], View]:
+def team_manager(doing: str) -> Callable[[View], View]:
+    """Ask for a role that manages the team, or the Technical Contact; who is in the team decides about production."""
+    return declare(AppGuard(manages_team=True, decides_production=True, doing=doing))
+
+
+def requires(permission: Permission, doing: str | Callable[[Any], str] = "") -> Callable[[View], View]:
     """Ask for a node permission on the environment of the address."""
     return declare(AppGuard(deploys=True, permission=permission, doing=doing))
 
@@ -70,7 +77,7 @@ def standing_of(membership: Membership, environment: Environment | None = None) 
     return Standing(
         is_technical_contact=membership.app.technical_contact_id == membership.user_id,
         deploys=membership.role.deploys,
-        manages_team=membership.role.manages_team,
+        carries_team=membership.role.manages_team,
         settings={Permission(row.permission): row.granted for row in settings},
     )
 

@@ -1,0 +1,82 @@
+"""An app with its environments, one environment, and the history of what was done to it."""
+
+from django.core.paginator import Paginator
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, render
+
+from accounts.models import Activity, ProductionWindow
+from deployments.models import Job
+from deployments.overview import card_of, cards_of, permitted
+from deployments.states import JobKind, JobState
+from environments.access import AppRequest, deployer, member
+from environments.permissions import Permission
+
+LATEST = 10  # packages and activity entries on the app's page
+RECENT = 5  # deployments on an environment's page
+PAGE = 50
+
+
+@member()
+def app(request: AppRequest, app: str) -> HttpResponse:
+    """Show an app; members whose role does not deploy see the state of its environments only."""
+    cards = cards_of(request.app)
+    context = {"cards": cards, "busy": any(card.job for card in cards), "active": "environments"}
+    if request.standing.deploys:
+        packages = list(request.app.packages.all()[: LATEST + 1])
+        context |= {"packages": packages[:LATEST], "more": len(packages) > LATEST}
+        context["entries"] = Activity.objects.filter(app_id=request.app.pk)[:LATEST]
+    return render(request, "deployments/app.html", context)
+
+
+@deployer()
+def environment(request: AppRequest, app: str, environment: str) -> HttpResponse:
+    card = card_of(request.environment)
+    if getattr(request, "htmx", False) and not card.active:
+        # What the page watched has ended: heading and actions change with it
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    context = {
+        "card": card,
+        "may_transport": bool(permitted(request, [request.environment], Permission.TRANSPORT)),
+        "recent": request.environment.jobs.all()[:RECENT],
+        "latest_package": None if card.package else request.app.packages.first(),
+        "active": "overview",
+    }
+    return render(request, "deployments/environment.html", context)
+
+
+@deployer()
+def deployments(request: AppRequest, app: str, environment: str) -> HttpResponse:
+    page = Paginator(request.environment.jobs.all(), PAGE).get_page(request.GET.get("page"))
+    return render(request, "deployments/deployments.html", {"page": page, "active": "deployments"})
+
+
+@deployer()
+def job(request: AppRequest, app: str, environment: str, number: int) -> HttpResponse:
+    """Show how a job goes; a page that watches it asks for the changing part only."""
+    if number > 2**31 - 1:
+        raise Http404
+    found = get_object_or_404(request.environment.jobs.select_related("package", "package_before"), number=number)
+    found.environment = request.environment
+    steps = list(found.steps.all())
+    for step in steps:
+        step.job = found
+    queue = request.environment.jobs.active()
+    context = {
+        "job": found,
+        "steps": steps,
+        "card": card_of(request.environment),
+        "ahead": queue.filter(pk__lt=found.pk).count() if found.state == JobState.QUEUED else 0,
+        "authorised": ProductionWindow.objects.filter(pk=found.window).first() if found.window else None,
+        "runs": found.state == JobState.DONE and found.kind != JobKind.STOP,
+        "again": _again(request, found),
+        "active": "deployments",
+    }
+    changing_part = getattr(request, "htmx", False)
+    return render(request, "deployments/_job.html" if changing_part else "deployments/job.html", context)
+
+
+def _again(request: AppRequest, job: Job) -> bool:
+    """Say whether the version before is offered again: it was another one, and this one is what was transported."""
+    changed = job.package_before_id is not None and job.package_before_id != job.package_id
+    offered = job.kind == JobKind.TRANSPORT and job.state == JobState.DONE and changed
+    return offered and bool(permitted(request, [request.environment], Permission.TRANSPORT))
