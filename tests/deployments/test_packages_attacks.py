@@ -119,6 +119,7 @@ def test_it_refuses_duplicates() -> None:
         ("caf\u00e9", "cafe\u0301"),
         ("\ufb01le", "file"),
         ("\u212aelvin", "kelvin"),
+        ("\u3392", "mhz"),
         ("Model/", "model/metadata.txt"),
     ],
 )
@@ -229,6 +230,13 @@ def test_it_refuses_more_or_fewer_entries_than_the_end_says() -> None:
     size, offset = struct.unpack("<2L", whole[-10:-2])
     for count in (0, 1, 2, 4, 500):
         refusal(BytesIO(whole[:-22] + end(count, size, offset)))
+
+
+def test_it_refuses_a_directory_with_more_in_it_than_entries() -> None:
+    whole = package(Item("a")).getvalue()
+    size, offset = struct.unpack("<2L", whole[-10:-2])
+    refused = refusal(BytesIO(whole[:-22] + b"junk" + end(2, size + 4, offset)))
+    assert "more in it than its entries" in refused.reason
 
 
 def test_it_refuses_one_part_of_several() -> None:
