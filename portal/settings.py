@@ -167,7 +167,7 @@ CONTENT_SECURITY_POLICY = {
 # A form is small; only what is declared as an upload may be larger, and only for those who may upload
 FORM_MAX_BYTES = 256 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = FORM_MAX_BYTES
-FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["deployments.uploads.ReservingUploadHandler"]
 FILE_UPLOAD_TEMP_DIR = VAR / "uploads"
 PACKAGE_MAX_BYTES = env.int("PACKAGE_MAX_BYTES", 2 * 1024**3)
 PACKAGE_MAX_ENTRIES = env.int("PACKAGE_MAX_ENTRIES", 50_000)
