@@ -1,0 +1,113 @@
+"""A runtime in memory for tests of rules, and packages made on the spot."""
+
+import json
+from io import BytesIO
+from typing import Any, BinaryIO
+from zipfile import ZipFile
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from accounts.actor import Actor
+from accounts.models import ProductionWindow, User
+from deployments.flows import upload_package
+from deployments.models import Package
+from deployments.runtimes.base import Health, Instance, InstanceState, Isolation, RuntimeFailure, Spec, Status
+from environments.models import App
+
+
+class FakeRuntime:
+    """Keeps what runs in memory. `sick` are the commands that never get healthy, `dying` those that end at once."""
+
+    def __init__(self) -> None:
+        self.releases: set[str] = set()
+        self.specs: dict[Instance, Spec] = {}
+        self.ended: dict[Instance, str] = {}
+        self.hosts: dict[str, Instance | None] = {}
+        self.calls: list[str] = []
+        self.sick: set[str] = set()
+        self.dying: set[str] = set()
+        self.failing: set[str] = set()
+        self.isolated = Isolation(True)
+
+    def _call(self, name: str, *what: object) -> None:
+        self.calls.append(" ".join([name, *map(str, what)]))
+        if name in self.failing:
+            raise RuntimeFailure(f"The runtime can't {name}.")
+
+    def isolation(self) -> Isolation:
+        return self.isolated
+
+    def has_release(self, release: str) -> bool:
+        return release in self.releases
+
+    def prepare(self, release: str, archive: BinaryIO) -> None:
+        self._call("prepare")
+        assert archive.read(2) == b"PK"
+        self.releases.add(release)
+
+    def remove_release(self, release: str) -> None:
+        self.releases.discard(release)
+
+    def start(self, spec: Spec) -> None:
+        self._call("start", spec.instance.number)
+        assert spec.release in self.releases
+        self.specs[spec.instance] = spec
+        if spec.command in self.dying:
+            self.ended[spec.instance] = "exit code 3"
+
+    def check(self, instance: Instance, path: str, timeout: float) -> Health:
+        self._call("check", path)
+        if self.status(instance).state is not InstanceState.RUNNING or self.specs[instance].command in self.sick:
+            return Health(False, "It answered 503.", 0.001)
+        return Health(True, "", 0.001)
+
+    def status(self, instance: Instance) -> Status:
+        if instance not in self.specs:
+            return Status(InstanceState.ABSENT)
+        if instance in self.ended:
+            return Status(InstanceState.ENDED, self.ended[instance])
+        return Status(InstanceState.RUNNING)
+
+    def instances(self) -> list[Instance]:
+        return sorted(self.specs)
+
+    def route(self, host: str, instance: Instance | None) -> None:
+        self._call("route", instance.number if instance else None)
+        self.hosts[host] = instance
+
+    def routes(self) -> dict[str, Instance | None]:
+        return dict(self.hosts)
+
+    def stop(self, instance: Instance, grace: float) -> None:
+        self._call("stop", instance.number)
+        self.specs.pop(instance, None)
+        self.ended.pop(instance, None)
+
+    def output(self, instance: Instance, lines: int = 50) -> str:
+        return "\x1b[31mNo such table"
+
+    def address(self, host: str) -> str:
+        return f"http://{host}.apps.localhost:8080"
+
+
+def archive(version: str = "1.0.0", web: str = "python3 app.py", **metadata: Any) -> SimpleUploadedFile:
+    """An upload of a package that runs `web`; metadata as in model/metadata.json."""
+    content = BytesIO()
+    with ZipFile(content, "w") as file:
+        file.writestr("Procfile", f"web: {web}\n")
+        file.writestr("model/metadata.json", json.dumps({"name": "calc", "version": version, **metadata}))
+    return SimpleUploadedFile(f"calc-{version}.zip", content.getvalue(), "application/zip")
+
+
+def make_package(app: App, by: User, version: str = "1.0.0", web: str = "python3 app.py", **metadata: Any) -> Package:
+    file = archive(version, web, **metadata)
+    return upload_package(app, Actor(by), file, file.name or "")
+
+
+def actor_with_window(user: User) -> Actor:
+    """The person as they act in a browser with an open production window."""
+    from tests.cast import unlocked
+
+    unlocked(user)
+    window = ProductionWindow.objects.filter(user=user, ended_at=None).latest("opened_at")
+    return Actor(user, window=window.pk)
