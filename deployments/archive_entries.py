@@ -25,7 +25,7 @@ class Limits:
 
     max_bytes: int = 2048 * MIB
     max_entries: int = 50_000
-    max_unpacked_bytes: int = 4096 * MIB
+    max_unpacked_bytes: int = 8192 * MIB
     max_ratio: int = 100
     max_depth: int = 32
     max_name_length: int = 1000
