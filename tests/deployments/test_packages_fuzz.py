@@ -20,7 +20,7 @@ from deployments.packages import Limits, PackageRefused, inspect, unpack
 from tests.deployments.zips import DESCRIPTOR, FOLDER, LINK, PROCFILE, UTF8, Item, archive, package
 
 LIMITS = Limits(max_bytes=50_000, max_entries=20, max_unpacked_bytes=100_000, max_depth=6, max_name_length=100)
-fuzz = settings(max_examples=400, deadline=5000, suppress_health_check=[HealthCheck.too_slow])
+fuzz = settings(max_examples=250, deadline=5000, suppress_health_check=[HealthCheck.too_slow])
 
 METADATA = Item("model/metadata.json", b'{"version": "1.0", "constants": [{"name": "A"}], "x": {"y": [1, 2.5, null]}}')
 STREAMED = Item("s", b"text" * 9, flags=DESCRIPTOR, local={"crc": 0, "packed": 0, "size": 0})
