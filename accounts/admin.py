@@ -124,7 +124,8 @@ class PersonAdmin(AuthenticatorColumns, PortalAdmin[User]):
     ) -> HttpResponse:
         if obj:
             context |= self.facts(obj)
-            if self.has_disable_permission(request) and obj.pk != request.user.pk:
+            concerns = context["authenticator"] or any(each.handled_at is None for each in context["requests"])
+            if concerns and self.has_disable_permission(request) and obj.pk != request.user.pk:
                 context["disable_url"] = admin_disable.link_to([obj.pk])
         return super().render_change_form(request, context, add, change, form_url, obj)
 
@@ -145,10 +146,14 @@ class PersonAdmin(AuthenticatorColumns, PortalAdmin[User]):
 class ActivityAdmin(PortalAdmin[Activity]):
     """The record of what happened: read by those who may, changed by nobody."""
 
-    list_display = ("at", "what", "where", "via", "address", "reason")
-    list_filter = ("act", "via", ("at", admin.DateFieldListFilter))
+    list_display = ("when", "what", "where", "via", "address", "reason")
+    list_filter = (("at", admin.DateFieldListFilter), "via", "act")
     search_fields = ("actor_name", "target", "app_name", "environment_name", "reason")
-    fields = ("at", "what", "where", "before", "after", "reason", "via", "address")
+    fields = ("when", "what", "where", "before", "after", "reason", "via", "address")
+
+    @admin.display(description="When", ordering="id")
+    def when(self, entry: Activity) -> str:
+        return moment(entry.at, "exact")
 
     @admin.display(description="What")
     def what(self, entry: Activity) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from deployments.models import Job, Live, Package, Step, Worker
+from deployments.models import Job, Package, Step, Worker
 from portal.admin_site import PortalAdmin
 from portal.templatetags.portal import filesize, inert, lasting
 
@@ -80,26 +80,6 @@ class JobAdmin(PortalAdmin[Job]):
     @admin.display(description="Note")
     def note_shown(self, job: Job) -> str:
         return inert(job.note) or "–"
-
-
-@admin.register(Live)
-class LiveAdmin(PortalAdmin[Live]):
-    """What is on each environment now."""
-
-    list_display = ("environment_name", "app", "state", "package", "since", "trouble")
-    list_display_links = None
-    list_filter = ("state", "environment__is_production")
-    search_fields = ("environment__app__name",)
-    list_select_related = ("environment__app", "package")
-    fields = ("environment_name", "app", "state", "package", "since", "trouble")
-
-    @admin.display(description="Environment")
-    def environment_name(self, live: Live) -> str:
-        return live.environment.name
-
-    @admin.display(description="App")
-    def app(self, live: Live) -> str:
-        return live.environment.app.name
 
 
 @admin.register(Worker)

@@ -15,7 +15,7 @@ from accounts.models import ResetRequest, User
 from environments.models import App, Environment, Membership, NodePermission, Role
 from environments.roles import save_role, why_not
 from portal.admin_site import PortalAdmin
-from portal.templatetags.portal import inert
+from portal.templatetags.portal import inert, moment
 
 MEMBERSHIPS = Prefetch("memberships", Membership.objects.select_related("app", "role").order_by("app__name"))
 
@@ -48,12 +48,12 @@ class OpenFilter(admin.SimpleListFilter):
 class ResetRequestAdmin(AuthenticatorColumns, PortalAdmin[ResetRequest]):
     """Who asks to have their authenticator disabled, open ones first, with what support needs to decide."""
 
-    list_display = ("user", "state", "asked_at", "apps", "authenticator", "last_used", "short_note", "earlier")
+    list_display = ("user", "state", "asked", "apps", "authenticator", "last_used", "short_note", "earlier")
     list_filter = (OpenFilter,)
     search_fields = ("user__name", "user__email")
     ordering = (F("handled_at").desc(nulls_first=True), "-asked_at")
     fields = (
-        *("user", "state", "asked_at", "address", "apps", "authenticator", "last_used", "blocked", "whole_note"),
+        *("user", "state", "asked", "address", "apps", "authenticator", "last_used", "blocked", "whole_note"),
         *("earlier", "handled_at", "handled_by"),
     )
     actions = ("disable_authenticators",)
@@ -83,6 +83,10 @@ class ResetRequestAdmin(AuthenticatorColumns, PortalAdmin[ResetRequest]):
     @admin.display(description="State")
     def state(self, row: ResetRequest) -> str:
         return "Handled" if row.handled_at else "Open"
+
+    @admin.display(description="Asked", ordering="asked_at")
+    def asked(self, row: ResetRequest) -> str:
+        return moment(row.asked_at)
 
     @admin.display(description="Apps and roles")
     def apps(self, row: ResetRequest) -> str:

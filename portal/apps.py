@@ -7,7 +7,12 @@ class PortalConfig(AppConfig):
     verbose_name = "Developer Portal"
 
     def ready(self) -> None:
+        from django.conf import settings
+
         from portal import checks  # noqa: F401 - registers the system checks
+
+        # Django's own check asks for it before any command could make it
+        settings.FILE_UPLOAD_TEMP_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 class PortalAdminConfig(AdminConfig):

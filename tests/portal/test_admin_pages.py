@@ -144,7 +144,7 @@ def test_the_superuser_finds_only_people_and_roles_to_change(filled: Cast, boss:
 def test_only_what_was_made_for_the_portal_is_registered(cast: Cast) -> None:
     assert {model.__name__ for model in admin.site._registry} == {
         *("User", "ResetRequest", "Activity", "App", "Environment", "Membership", "NodePermission", "Role"),
-        *("Package", "Job", "Live", "Worker"),
+        *("Package", "Job", "Worker"),
     }
     assert not {Authenticator, ProductionWindow, Session, Interrupted} & set(admin.site._registry)
 
