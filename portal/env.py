@@ -37,7 +37,7 @@ def port(name: str, default: int) -> int:
 
 def url(name: str, default: str) -> str:
     """Give an http(s) URL without path or trailing slash."""
-    value = env.str(name, default).rstrip("/")
+    value: str = env.str(name, default).rstrip("/")
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path:
         raise ImproperlyConfigured(f"{name} is '{value}'. Use an address such as https://portal.example.org.")
@@ -58,7 +58,7 @@ def encryption_keys(var: Path, demo: bool) -> list[str]:
             Fernet(key)
         except ValueError as error:
             raise ImproperlyConfigured(
-                "ENCRYPTION_KEYS holds something that is not a key. Make one with 'manage.py make_key'."
+                "ENCRYPTION_KEYS holds something that is not a key. docs/settings.md says how to make one."
             ) from error
     return keys
 
