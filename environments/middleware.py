@@ -30,6 +30,7 @@ Handler = Callable[[HttpRequest], HttpResponse]
 ADMIN = Guard(staff=True, window=True, doing="Change something in the admin")
 WAITING, CONFIRMED = "waiting", "confirmed"
 DEPLOY_PERMISSION = "App Team – Deploy Permissions"
+MANAGES_TEAM = "the right to manage the team"
 
 
 class BodyLimit:
@@ -116,6 +117,8 @@ def _decide_app(request: AppRequest, guard: Guard, kwargs: dict[str, Any]) -> Ht
         return render(request, "403.html", status=403)
     if (environment or guard.deploys) and not request.standing.deploys:
         return _refuse(request, environment, DEPLOY_PERMISSION, "Your role in the team does not carry it.")
+    if guard.manages_team and not request.standing.manages_team:
+        return _refuse(request, None, MANAGES_TEAM, "Your role in the team does not carry it.")
     if guard.permission and not _holds(request, guard.permission, environment):
         where = environment.name if environment else request.app.name
         return _refuse(request, environment, guard.permission.label, f"It has not been granted to you on {where}.")
@@ -166,6 +169,8 @@ def _ask_for_code(request: AppRequest, guard: Guard, keep_form: bool) -> HttpRes
 
 def doing(request: AppRequest, guard: Guard) -> str:
     """Say in words what a form is about to do: "Transport calc 1.2.0 to Production"."""
+    if callable(guard.doing):
+        return guard.doing(request)
     environment = getattr(request, "environment", None)
     app = getattr(request, "app", None)
     return (guard.doing or "Go on").format(

@@ -36,8 +36,13 @@ class Standing:
 
     is_technical_contact: bool = False
     deploys: bool = False
-    manages_team: bool = False
+    carries_team: bool = False
     settings: Mapping[Permission, bool] = field(default_factory=dict)
+
+    @property
+    def manages_team(self) -> bool:
+        """The right of the SCRUM Master's role, and the Technical Contact's."""
+        return self.carries_team or self.is_technical_contact
 
 
 def by_default(permission: Permission, is_production: bool) -> bool:

@@ -8,6 +8,7 @@ urlpatterns = [
     path("apps/new/", views.new_app, name="new_app"),
     path("apps/<slug:app>/activity/", views.activity, name="activity"),
     path("apps/<slug:app>/team/", views.team, name="team"),
+    path("apps/<slug:app>/team/add/", views.add_member, name="add_member"),
     path("apps/<slug:app>/permissions/", views.permissions_start, name="permissions_start"),
     path("apps/<slug:app>/permissions/<slug:environment>/", views.permissions, name="permissions"),
 ]

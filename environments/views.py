@@ -12,7 +12,7 @@ from accounts.guards import signed_in
 from accounts.http import PortalRequest
 from accounts.models import Activity
 from environments import flows
-from environments.access import AppRequest, deployer, member
+from environments.access import AppRequest, deployer, member, team_manager
 from environments.forms import AddMemberForm, NewAppForm
 from environments.grid import Row, rows_of, wanted_and_seen
 from environments.models import App
@@ -51,20 +51,21 @@ def activity(request: AppRequest, app: str) -> HttpResponse:
     return render(request, "environments/activity.html", context)
 
 
-@member(doing="Change the team of {app}")
+@team_manager(doing="Add somebody to the team of {app}")
+def add_member(request: AppRequest, app: str) -> HttpResponse:
+    form = AddMemberForm(request.app, request.POST or None)
+    if request.method == "POST" and form.is_valid() and form.user:
+        flows.add_member(request.app, Actor.of(request), form.user, form.cleaned_data["role"])
+        messages.success(request, f"{form.user.name} is in the team now.")
+        return redirect("environments:team", request.app.slug)
+    return render(request, "environments/add_member.html", {"form": form, "active": "team"})
+
+
+@member()
 def team(request: AppRequest, app: str) -> HttpResponse:
-    manages = request.standing.manages_team or request.standing.is_technical_contact
-    form = AddMemberForm(request.app, request.POST or None) if manages else None
-    if request.method == "POST":
-        if form is None:
-            raise Http404
-        if form.is_valid() and form.user:
-            flows.add_member(request.app, Actor.of(request), form.user, form.cleaned_data["role"])
-            messages.success(request, f"{form.user.name} is in the team now.")
-            return redirect("environments:team", request.app.slug)
     members = request.app.memberships.select_related("user", "role").order_by("role__order", "user__name", "pk")
     page = Paginator(members, PAGE).get_page(request.GET.get("page"))
-    return render(request, "environments/team.html", {"page": page, "form": form, "active": "team"})
+    return render(request, "environments/team.html", {"page": page, "active": "team"})
 
 
 @deployer()

@@ -81,7 +81,9 @@ def test_the_code_of_setting_up_does_not_open_again(cast: Cast) -> None:
     assert signed_in(cast.alice).post(CODE, {"code": code_of(cast.alice)}).status_code == 200
 
 
-@pytest.mark.parametrize("typed", ["123_456", "１２３４５６", "+12345", "12345", "1234567", "", "abcdef", "1e5000", "-12345"])
+@pytest.mark.parametrize(
+    "typed", ["123_456", "１２３４５６", "+12345", "12345", "1234567", "", "abcdef", "1e5000", "-12345"]
+)
 def test_what_is_not_six_digits_costs_no_attempt(enrolled: Cast, typed: str) -> None:
     client = signed_in(enrolled.alice)
     assert client.post(CODE, {"code": typed}).status_code == 200

@@ -105,7 +105,9 @@ def test_a_confirmed_authenticator_blocks_another_one_and_is_never_shown(cast: C
         authenticators.setup_of(Authenticator.objects.get())
 
 
-def test_the_person_and_their_technical_contacts_are_told(cast: Cast, django_capture_on_commit_callbacks: object) -> None:
+def test_the_person_and_their_technical_contacts_are_told(
+    cast: Cast, django_capture_on_commit_callbacks: object
+) -> None:
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
         unlocked(cast.bob)
     told = {address for message in mail.outbox for address in message.to}

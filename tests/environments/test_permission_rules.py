@@ -7,7 +7,7 @@ from environments.permissions import Permission, Standing, allowed, by_default, 
 
 SETTINGS = st.dictionaries(st.sampled_from(Permission), st.booleans())
 STANDINGS = st.builds(
-    Standing, is_technical_contact=st.booleans(), deploys=st.booleans(), manages_team=st.booleans(), settings=SETTINGS
+    Standing, is_technical_contact=st.booleans(), deploys=st.booleans(), carries_team=st.booleans(), settings=SETTINGS
 )
 PERMISSIONS = st.sampled_from(Permission)
 
