@@ -1,0 +1,158 @@
+"""Uploading packages through the page: what is accepted, recognised, refused, and what is left behind then."""
+
+from collections import namedtuple
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from accounts.actor import Actor
+from accounts.acts import Act
+from accounts.models import Activity, Session
+from deployments.models import Package
+from environments.flows import add_member
+from environments.models import Role
+from tests.cast import Cast, signed_in
+from tests.deployments.fakes import archive
+
+UPLOAD = "/apps/calc/packages/upload/"
+
+
+def stored(settings: Any) -> set[Path]:
+    folders = (settings.VAR / "storage", settings.VAR / "uploads")
+    return {path for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
+def text(answer: Any) -> str:
+    return str(answer.content.decode())
+
+
+def send(client: Client, file: Any) -> Any:
+    return client.post(UPLOAD, {"file": file})
+
+
+def test_a_package_is_taken_in(cast: Cast) -> None:
+    answer = send(signed_in(cast.bob), archive(description="Adds up."))
+    package = Package.objects.get()
+    assert answer.headers["Location"] == f"/apps/calc/packages/{package.key}/"
+    assert (package.name, package.version, package.description) == ("calc", "1.0.0", "Adds up.")
+    assert (package.uploaded_by, package.uploader_name) == (cast.bob, "Bob")
+    assert package.file.size == package.size
+    assert (package.expires_at - package.created_at).days == 15
+    assert str(Activity.objects.first()) == "Bob uploaded calc 1.0.0"
+
+
+def test_name_and_version_come_from_the_file_where_the_package_is_silent(cast: Cast) -> None:
+    file = archive("", name="")
+    file.name = "my calc-v1.2.0-rc.1.zip"
+    send(signed_in(cast.bob), file)
+    assert str(Package.objects.get()) == "my calc 1.2.0-rc.1"
+
+
+def test_without_any_version_the_hash_tells_one_from_another(cast: Cast) -> None:
+    file = archive("", name="")
+    file.name = "app.mda"
+    send(signed_in(cast.bob), file)
+    package = Package.objects.get()
+    assert (package.name, package.version) == ("app", package.sha256[:8])
+
+
+def test_the_same_content_again_is_recognised(cast: Cast, settings: Any) -> None:
+    client, content = signed_in(cast.bob), archive().read()
+    first = send(client, SimpleUploadedFile("calc.zip", content))
+    before = stored(settings)
+    answer = client.post(UPLOAD, {"file": SimpleUploadedFile("other.mda", content)}, follow=True)
+    assert answer.redirect_chain[-1][0] == first.headers["Location"]
+    assert "is in the repository already" in text(answer)
+    assert (Package.objects.count(), stored(settings)) == (1, before)
+
+
+@pytest.mark.parametrize(
+    ("file", "status", "sentence"),
+    [
+        (None, 400, "Choose the file of the package."),
+        (SimpleUploadedFile("calc.zip", b""), 400, "The file is empty."),
+        (SimpleUploadedFile("calc.tar", b"x"), 400, "This is no .zip or .mda file."),
+        (SimpleUploadedFile("calc.zip", b"no zip at all, but long enough to be one"), 422, "is not a zip archive"),
+    ],
+)
+def test_what_is_no_package_is_refused_at_the_field_and_leaves_nothing(
+    cast: Cast, settings: Any, file: Any, status: int, sentence: str
+) -> None:
+    before = stored(settings)
+    answer = signed_in(cast.bob).post(UPLOAD, {"file": file} if file else {})
+    assert answer.status_code == status
+    page = text(answer)
+    assert sentence in page
+    assert 'aria-invalid="true"' in page
+    assert not Package.objects.exists()
+    assert stored(settings) == before
+
+
+def test_a_refusal_is_in_the_activity_with_its_reason(cast: Cast) -> None:
+    send(signed_in(cast.bob), SimpleUploadedFile("\u202ecalc.zip", b"no zip at all, but long enough to be one"))
+    entry = Activity.objects.get(act=Act.PACKAGE_REFUSED)
+    assert "not a zip archive" in entry.reason
+    assert "\u202e" not in entry.target
+
+
+def test_a_package_without_a_procfile_is_told_so(cast: Cast) -> None:
+    content = BytesIO()
+    with ZipFile(content, "w") as file:
+        file.writestr("app.py", "print()")
+    answer = send(signed_in(cast.bob), SimpleUploadedFile("calc.zip", content.getvalue()))
+    assert answer.status_code == 422
+    assert "has no Procfile" in text(answer)
+
+
+def test_a_nearly_full_disk_takes_nothing_and_says_so(
+    cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = signed_in(cast.bob)
+    before = stored(settings)
+    settings.DISK_RESERVE_BYTES = 2**62
+    answer = send(client, archive())
+    assert answer.status_code == 507
+    assert "disk is nearly full" in text(answer)
+    assert "Choose the file" not in text(answer)
+    assert (Package.objects.count(), stored(settings)) == (0, before)
+
+
+def test_a_disk_that_fills_up_while_the_file_comes_in_is_noticed(
+    cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is too small for the file only after it began to come in."""
+    usage = namedtuple("usage", "total used free")
+    answers = iter([usage(0, 0, 2**62), usage(0, 0, 0)])
+    monkeypatch.setattr("deployments.repository.shutil.disk_usage", lambda path: next(answers))
+    before = stored(settings)
+    answer = send(signed_in(cast.bob), archive())
+    assert answer.status_code == 507
+    assert (Package.objects.count(), stored(settings)) == (0, before)
+
+
+def test_too_large_a_file_is_refused_before_it_is_read(cast: Cast, settings: Any) -> None:
+    client = signed_in(cast.bob)
+    answer = client.post(UPLOAD, {"file": archive()}, CONTENT_LENGTH=str(3 * 1024**3))
+    assert answer.status_code == 413
+
+
+def test_nobody_without_the_deploy_permission_uploads(cast: Cast) -> None:
+    product_owner = Role.objects.get(name="Product Owner")
+    add_member(cast.app, Actor(cast.alice), cast.sam, product_owner)
+    assert send(signed_in(cast.sam), archive()).status_code == 403
+    assert send(signed_in(cast.charlie), archive()).status_code == 404
+    assert send(Client(), archive()).status_code == 302
+    assert not Package.objects.exists()
+
+
+def test_an_upload_writes_nothing_to_the_session(cast: Cast) -> None:
+    """A window opened in another tab while a long upload runs must not be undone by the upload's end."""
+    client = signed_in(cast.bob)
+    before = Session.objects.values_list("session_data", flat=True).get()
+    send(client, archive())
+    assert Session.objects.values_list("session_data", flat=True).get() == before
