@@ -22,11 +22,11 @@ MOST_ENTRIES = 50
 
 def authenticator_of(person: User) -> Authenticator | None:
     """Give the authenticator in force, from what the list has fetched; its secret is never read here."""
-    return next((one for one in person.authenticator_set.all() if one.confirmed), None)
+    return next((one for one in person.authenticators.all() if one.confirmed), None)
 
 
 def with_authenticators(people: QuerySet[User]) -> QuerySet[User]:
-    return people.prefetch_related(Prefetch("authenticator_set", Authenticator.objects.defer("secret")))
+    return people.prefetch_related(Prefetch("authenticators", Authenticator.objects.defer("secret")))
 
 
 class AuthenticatorFilter(admin.SimpleListFilter):

@@ -71,7 +71,7 @@ def _concerned(request: PortalRequest) -> Concerned:
     for person in User.objects.filter(pk__in=wanted).order_by("name", "pk"):
         if person.pk == request.user.pk:
             found.left_out.append((person, "You can't disable your own authenticator. Ask a colleague in support."))
-        elif not (person.authenticator_set.exists() or person.reset_requests.filter(handled_at=None).exists()):
+        elif not (person.authenticators.exists() or person.reset_requests.filter(handled_at=None).exists()):
             found.left_out.append((person, "No authenticator is set up."))
         else:
             found.people.append(person)

@@ -7,11 +7,12 @@ from typing import Any, ClassVar, Never
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.contrib.auth.password_validation import validate_password
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
-from django_otp.models import Device, ThrottlingMixin, TimestampMixin
+from django_otp.models import Device, DeviceManager, ThrottlingMixin, TimestampMixin
 from django_otp.oath import TOTP
 
 from accounts import secrets
@@ -28,6 +29,10 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, name: str, password: str | None = None, **fields: Any) -> "User":
+        """Make the operator's account. Raises ValidationError for a password that the portal would refuse."""
+        if password is not None:
+            # SECURITY: the command of Django asks nobody without a terminal, and lets the others go on regardless
+            validate_password(password, self.model(email=email, name=name))
         return self.create_user(email, name, password, is_staff=True, is_superuser=True, **fields)
 
     def get_by_natural_key(self, username: str | None) -> "User":
@@ -82,10 +87,13 @@ class Authenticator(TimestampMixin, ThrottlingMixin, Device):
     timestamps and the arithmetic are the library's. Only `accounts.authenticators` writes it.
     """
 
+    user = models.ForeignKey(User, models.CASCADE, related_name="authenticators")
     secret = models.TextField(editable=False)
     last_step = models.BigIntegerField(default=-1, editable=False)
     confirmed_at = models.DateTimeField(null=True)
     blocked_at = models.DateTimeField(null=True)
+
+    objects: ClassVar[models.Manager["Authenticator"]] = DeviceManager()
 
     class Meta:
         constraints = [models.UniqueConstraint("user", name="one_authenticator_per_person")]

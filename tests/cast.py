@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.models import User
+from accounts.models import Authenticator, User
 from environments import flows
 from environments.models import App, Environment, Membership, Role
 from environments.permissions import Permission
@@ -47,8 +47,8 @@ def make_cast() -> Cast:
     sam.groups.add(Group.objects.get_or_create(name="Support")[0])
     app = flows.create_app(Actor(people["alice"]), "Calc", "calc")
     flows.add_member(app, Actor(people["alice"]), people["bob"], Role.objects.get(name="Business Engineer"))
-    environments = {e.slug: e for e in app.environments.all()}
-    return Cast(**people, app=app, **environments)
+    test, acceptance, production = app.environments.all()
+    return Cast(people["alice"], people["bob"], people["charlie"], sam, app, test, acceptance, production)
 
 
 def make_person(name: str) -> User:
@@ -72,7 +72,7 @@ def unlocked(user: User) -> Client:
 
 def unlock(client: Client, user: User) -> None:
     """Open a window in this browser, with the person's authenticator or by setting one up."""
-    if not user.authenticator_set.filter(confirmed=True).exists():
+    if not Authenticator.objects.filter(user=user, confirmed=True).exists():
         client.post("/authenticator/set-up/", {"step": "password", "password": PASSWORD})
         data = {"step": "code", "code": code_of(user)}
         answer = client.post("/authenticator/set-up/", data)
@@ -84,4 +84,4 @@ def unlock(client: Client, user: User) -> None:
 
 def forget_last_step(user: User) -> None:
     """As if the last code had been entered half a minute ago, so that the current one is fresh."""
-    user.authenticator_set.update(last_step=int(timezone.now().timestamp()) // 30 - 5)
+    Authenticator.objects.filter(user=user).update(last_step=int(timezone.now().timestamp()) // 30 - 5)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 from typing import Any
 
@@ -77,6 +78,6 @@ def test_two_browsers_confirm_an_authenticator_at_once_and_one_is_set_up() -> No
     for browser in browsers:
         browser.post("/authenticator/set-up/", {"step": "password", "password": "correct horse battery"})
     code = code_of(cast.bob)
-    at_once([lambda b=b: b.post("/authenticator/set-up/", {"step": "code", "code": code}) for b in browsers])
+    at_once([partial(b.post, "/authenticator/set-up/", {"step": "code", "code": code}) for b in browsers])
     assert Authenticator.objects.filter(user=cast.bob, confirmed=True).count() == 1
     assert ProductionWindow.objects.filter(user=cast.bob).count() == 1

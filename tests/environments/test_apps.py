@@ -4,7 +4,9 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from accounts.activity import record
 from accounts.actor import Actor
+from accounts.acts import Act
 from accounts.models import Activity, AppendOnly
 from environments import flows
 from environments.models import App
@@ -78,7 +80,7 @@ def test_others_do_not_add_anybody(cast: Cast) -> None:
 
 def test_activity_is_paged_and_newest_first(cast: Cast) -> None:
     for n in range(60):
-        flows.record(flows.Act.APP_CREATED, Actor(cast.alice), f"entry {n:02}", app=cast.app)
+        record(Act.APP_CREATED, Actor(cast.alice), f"entry {n:02}", app=cast.app)
     bob = signed_in(cast.bob)
     first = bob.get("/apps/calc/activity/").content.decode()
     assert "entry 59" in first

@@ -86,7 +86,7 @@ def secrets_of(cast: Cast) -> list[str]:
         *(person.password for person in everybody),
         *("$argon2", "argon2id"),
         *Authenticator.objects.values_list("secret", flat=True),
-        *(secret_of(person).hex() for person in everybody if person.authenticator_set.exists()),
+        *(secret_of(person).hex() for person in everybody if person.authenticators.exists()),
         *Session.objects.values_list("session_key", flat=True),
         *(str(pk) for pk in ProductionWindow.objects.values_list("pk", flat=True)),
         *Interrupted.objects.values_list("fields", flat=True),
