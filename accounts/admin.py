@@ -37,12 +37,12 @@ class AuthenticatorFilter(admin.SimpleListFilter):
         return [("yes", "Set up"), ("blocked", "Blocked"), ("no", "None")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
-        in_force = Q(authenticator__confirmed=True)
+        in_force = Q(authenticators__confirmed=True)
         match self.value():
             case "yes":
                 return queryset.filter(in_force)
             case "blocked":
-                return queryset.filter(in_force, authenticator__blocked_at__isnull=False)
+                return queryset.filter(in_force, authenticators__blocked_at__isnull=False)
             case "no":
                 return queryset.exclude(in_force)
         return queryset
