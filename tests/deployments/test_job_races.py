@@ -1,0 +1,185 @@
+"""Jobs at the same instant, with real threads on a real database, and a worker in its own threads."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Barrier
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.db.utils import OperationalError
+
+from accounts.actor import Actor
+from deployments.errors import AlreadyAsked
+from deployments.flows import request_job
+from deployments.models import Job, Package
+from deployments.models import Worker as WorkerRow
+from deployments.states import JobKind
+from deployments.worker import Worker, is_alive
+from tests.cast import Cast, make_cast, signed_in
+from tests.deployments.fakes import FakeRuntime, archive, make_package
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+TRANSPORT = "/apps/calc/environments/test/transport/"
+
+
+@pytest.fixture
+def cast() -> Cast:
+    return make_cast()
+
+
+def at_once(acts: list[Callable[[], Any]]) -> list[Any]:
+    """Do all of it at the same instant, each in a thread with a connection of its own; raised errors are answers."""
+    barrier = Barrier(len(acts))
+
+    def run(act: Callable[[], Any]) -> Any:
+        try:
+            barrier.wait(20)
+            return act()
+        except Exception as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(run, acts))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 15) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"It did not come true within {seconds} seconds."
+        time.sleep(0.02)
+
+
+@contextmanager
+def working(worker: Worker) -> Iterator[None]:
+    thread = threading.Thread(target=lambda: (worker.run_forever(), connections.close_all()))
+    thread.start()
+    try:
+        yield
+    finally:
+        worker.leave()
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_two_transports_at_once_make_one_active_job_and_one_polite_refusal(cast: Cast) -> None:
+    package = make_package(cast.app, cast.alice)
+    ask = lambda: request_job(JobKind.TRANSPORT, cast.test, Actor(cast.alice), package)  # noqa: E731
+    answers = at_once([ask, ask])
+    assert sorted(type(answer).__name__ for answer in answers) == ["AlreadyAsked", "Job"]
+    refusal = next(answer for answer in answers if isinstance(answer, AlreadyAsked))
+    assert refusal.job == Job.objects.active().get()
+
+
+def test_ten_clicks_at_once_lead_to_one_job(cast: Cast) -> None:
+    package = make_package(cast.app, cast.alice)
+    clients = [signed_in(cast.alice) for _ in range(10)]
+    answers = at_once([lambda c=c: c.post(TRANSPORT, {"package": str(package.key)}) for c in clients])  # type: ignore[misc]
+    assert {answer.headers["Location"] for answer in answers} == {"/apps/calc/environments/test/deployments/1/"}
+    assert Job.objects.count() == 1
+
+
+def test_different_jobs_at_once_get_numbers_of_their_own_and_take_turns(cast: Cast) -> None:
+    packages = [make_package(cast.app, cast.alice, f"1.{number}") for number in range(4)]
+    at_once(
+        [lambda p=p: request_job(JobKind.TRANSPORT, cast.test, Actor(cast.alice), p) for p in packages]  # type: ignore[misc]
+    )
+    assert sorted(Job.objects.values_list("number", flat=True)) == [1, 2, 3, 4]
+    workers = [Worker(FakeRuntime(), f"worker-{number}") for number in range(4)]
+    claimed = [job for job in at_once([worker.claim for worker in workers]) if job]
+    assert [job.number for job in claimed] == [Job.objects.order_by("pk").first().number]  # type: ignore[union-attr]
+
+
+def test_jobs_of_different_environments_go_to_different_workers(cast: Cast) -> None:
+    package = make_package(cast.app, cast.alice)
+    for environment in (cast.test, cast.acceptance):
+        request_job(JobKind.TRANSPORT, environment, Actor(cast.alice), package)
+    workers = [Worker(FakeRuntime(), f"worker-{number}") for number in range(4)]
+    claimed = {job for _ in range(2) for job in at_once([worker.claim for worker in workers]) if job}
+    assert {job.environment_id for job in claimed} == {cast.test.pk, cast.acceptance.pk}
+
+
+def test_the_same_upload_twice_at_once_is_one_package(cast: Cast) -> None:
+    content = archive().read()
+    clients = [signed_in(cast.alice) for _ in range(2)]
+
+    def send(client: Any) -> Any:
+        from django.core.files.uploadedfile import SimpleUploadedFile
+
+        return client.post("/apps/calc/packages/upload/", {"file": SimpleUploadedFile("calc.zip", content)})
+
+    answers = at_once([lambda c=c: send(c) for c in clients])  # type: ignore[misc]
+    package = Package.objects.get()
+    assert {answer.headers["Location"] for answer in answers} == {f"/apps/calc/packages/{package.key}/"}
+    assert package.file.storage.exists(package.file.name)
+
+
+def test_a_worker_carries_out_what_comes_and_leaves_when_asked(cast: Cast) -> None:
+    package = make_package(cast.app, cast.alice)
+    with working(Worker(FakeRuntime(), "tester")):
+        wait_for(is_alive)
+        asked = time.monotonic()
+        job = request_job(JobKind.TRANSPORT, cast.test, Actor(cast.alice), package)
+        wait_for(lambda: not Job.objects.get(pk=job.pk).is_active)
+        took = time.monotonic() - asked
+    job.refresh_from_db()
+    assert job.state == "done"
+    assert took < 1
+    assert not WorkerRow.objects.exists()
+    assert not is_alive()
+
+
+def test_a_slow_job_does_not_hold_up_another_environment(cast: Cast) -> None:
+    runtime, gate = FakeRuntime(), threading.Event()
+    runtime.sick.add("python3 slow.py")
+    slow, quick = make_package(cast.app, cast.alice, "1", "python3 slow.py"), make_package(cast.app, cast.alice, "2")
+    with working(Worker(runtime, "tester")):
+        first = request_job(JobKind.TRANSPORT, cast.test, Actor(cast.alice), slow)
+        wait_for(lambda: Job.objects.get(pk=first.pk).state == "running")
+        second = request_job(JobKind.TRANSPORT, cast.acceptance, Actor(cast.alice), quick)
+        wait_for(lambda: Job.objects.get(pk=second.pk).state == "done")
+        assert Job.objects.get(pk=first.pk).state == "running"
+        gate.set()
+    first.refresh_from_db()
+    assert first.state == "interrupted"
+    assert first.result == "The portal was stopped meanwhile. Nothing is on it yet."
+    assert [instance.environment for instance in runtime.instances()] == [cast.acceptance.pk]
+
+
+def test_a_database_that_is_away_for_a_while_is_waited_for(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both while it looks for work and in the middle of a job."""
+    package = make_package(cast.app, cast.alice)
+    worker = Worker(FakeRuntime(), "tester")
+    away = iter([True, True])
+    claim = worker.claim
+
+    def claim_when_there() -> Job | None:
+        if next(away, False):
+            raise OperationalError("the database system is shutting down")
+        return claim()
+
+    worker.claim = claim_when_there  # type: ignore[method-assign]
+    hold = iter([False, True, True])
+    from deployments.journal import Journal
+
+    original = Journal.hold
+
+    def hold_when_there(self: Journal) -> None:
+        if next(hold, False):
+            raise OperationalError("server closed the connection unexpectedly")
+        original(self)
+
+    monkeypatch.setattr(Journal, "hold", hold_when_there)
+    with working(worker):
+        job = request_job(JobKind.TRANSPORT, cast.test, Actor(cast.alice), package)
+        wait_for(lambda: not Job.objects.get(pk=job.pk).is_active)
+    job.refresh_from_db()
+    assert job.state == "done", job.result
+    assert "The database does not answer" in caplog.text
