@@ -36,4 +36,6 @@ class UnixTransport(xmlrpc.client.Transport):
         self._where = (folder, name, "localhost", timeout)
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return UnixConnection(*self._where)
+        connection = self._connection[1] or UnixConnection(*self._where)
+        self._connection = host, connection
+        return connection

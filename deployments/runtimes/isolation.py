@@ -12,7 +12,7 @@ from pathlib import Path
 from deployments.runtimes import files, sandbox
 from deployments.runtimes.base import Isolation
 from deployments.runtimes.launcher import become_reaper
-from deployments.runtimes.supervision import CODE
+from deployments.runtimes.layout import CODE
 
 WITHIN = 30  # seconds
 RESTRICTED = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")

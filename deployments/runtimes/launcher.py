@@ -35,7 +35,7 @@ class Launcher:
 
     def run(self) -> int:
         """Run the instance to its end and give what supervisord is to do: see the exit codes above."""
-        if not self.spec or self.record.asked_to_stop or files.hold(self.record.alive) is None:
+        if not self.spec or self.record.asked_to_stop or not self._is_only_one():
             return STAY_ENDED
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self._settle_port()
@@ -55,6 +55,15 @@ class Launcher:
         if time.monotonic() - begun < SOUND_AFTER and signal.sigtimedwait(SIGNALS, PAUSE):
             return STAY_ENDED
         return START_AGAIN
+
+    def _is_only_one(self) -> bool:
+        """Wait for a launcher that died with an earlier supervisord and is about to be gone."""
+        until = time.monotonic() + PAUSE
+        while files.hold(self.record.alive) is None:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        return True
 
     def _settle_port(self) -> None:
         """Take another port where something else sits on the instance's own by now, and tell the router."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from deployments.runtimes import files
 
+CODE = Path(__file__).resolve().parents[2]
 GRACE = 5.0  # seconds; `manage.py run` promises to be gone within ten
 # supervisord's own patience with a launcher, which keeps its promise by itself and is killed only if it hangs
 PATIENCE = 8

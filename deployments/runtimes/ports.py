@@ -25,3 +25,15 @@ def choose(taken: Collection[int] = ()) -> int:
         if port not in taken and is_free(port):
             return port
     raise OSError("No port is free.")
+
+
+def loopback() -> list[str]:
+    """List the loopback addresses of this host; browsers try both for names below localhost."""
+    if not socket.has_ipv6:
+        return ["127.0.0.1"]
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return ["127.0.0.1"]
+    return ["127.0.0.1", "[::1]"]

@@ -12,9 +12,9 @@ from deployments import packages
 from deployments.runtimes import files, ports, probe, processes
 from deployments.runtimes.base import Health, Instance, InstanceState, Isolation, RuntimeFailure, Spec, Status
 from deployments.runtimes.isolation import try_sandbox
-from deployments.runtimes.layout import PATIENCE, Layout, Record
+from deployments.runtimes.layout import CODE, PATIENCE, Layout, Record
 from deployments.runtimes.router import Router
-from deployments.runtimes.supervision import CODE, Supervision
+from deployments.runtimes.supervision import Supervision
 from deployments.variables import ValueType, name_problem, value_problem
 
 RELEASE = re.compile(r"[0-9a-f]{64}")

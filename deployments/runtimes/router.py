@@ -6,11 +6,10 @@ running router can be told at any moment what a restarted one reads from its fil
 
 import json
 import re
-import socket
 from pathlib import Path
 from typing import Any
 
-from deployments.runtimes import files
+from deployments.runtimes import files, ports
 from deployments.runtimes.base import Instance, RuntimeFailure
 from deployments.runtimes.layout import Layout, Record
 
@@ -42,7 +41,9 @@ class Router:
     def configure(self, port: int, domain: str) -> None:
         """Write what a starting router reads. `port` and `domain` are where hosts are reached from now on."""
         with files.locked(self._lock):
-            files.write_json(self.layout.run / "hosts.json", {"port": port, "domain": domain, "loopback": _loopback()})
+            files.write_json(
+                self.layout.run / "hosts.json", {"port": port, "domain": domain, "loopback": ports.loopback()}
+            )
             files.write_json(self.layout.run / CONFIGURATION, self._configuration(self._routes()))
 
     def command(self) -> list[str]:
@@ -189,18 +190,6 @@ def _logging(log: Path) -> dict[str, Any]:
             "access": {"writer": access, "include": ["http.log.access"]},
         }
     }
-
-
-def _loopback() -> list[str]:
-    """List the loopback addresses of this host; browsers try both for names below localhost."""
-    if not socket.has_ipv6:
-        return ["127.0.0.1"]
-    with socket.socket(socket.AF_INET6) as probe:
-        try:
-            probe.bind(("::1", 0))
-        except OSError:
-            return ["127.0.0.1"]
-    return ["127.0.0.1", "[::1]"]
 
 
 NOWHERE = _page(404, "There is nothing at this address", "Check the address. The portal lists every environment.")

@@ -160,8 +160,12 @@ def _system() -> list[str]:
             options += ["--symlink", str(path.readlink()), str(path)]
         else:
             options += ["--ro-bind-try", str(path), str(path)]
-    for name in ETC.split():
-        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    found = [path for name in ETC.split() if (path := Path("/etc", name)).exists()]
+    # bubblewrap would make them for its own user only
+    for folder in sorted({parent for path in found for parent in path.parents if parent.is_relative_to("/etc")}):
+        options += ["--perms", "0755", "--dir", str(folder)]
+    for path in found:
+        options += ["--ro-bind", str(path), str(path)]
     return options
 
 

@@ -20,11 +20,10 @@ from supervisor.xmlrpc import Faults
 from deployments.runtimes import files
 from deployments.runtimes.base import RuntimeFailure
 from deployments.runtimes.control import UnixTransport
-from deployments.runtimes.layout import PATIENCE, Layout, Record
+from deployments.runtimes.layout import CODE, PATIENCE, Layout, Record
 
 SOCKET = "supervisord.sock"
 CONFIGURATION = "supervisord.conf"
-CODE = Path(__file__).resolve().parents[2]
 ANSWER_WITHIN = 20  # seconds; supervisord is busy for a moment when many programs start at once
 # Nothing of the portal's own: whatever supervisord has in its environment, every program of it gets
 CLEAN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
@@ -202,7 +201,7 @@ command={command}
 directory={code}
 priority={priority}
 autorestart=true
-startretries=5
+startretries=3
 stopwaitsecs=8
 killasgroup=true
 redirect_stderr=true

@@ -43,6 +43,7 @@ class Node:
         self.layout.make()
         self._lock = self._lock or files.hold(self.layout.run / "node.lock")
         if self._lock is None or self.supervision.is_up():
+            self._let_go()
             raise NodeFailure("The portal is running already. Stop it with Ctrl-C where it was started.")
         self.supervision.configure([self._router_program(), *self._programs])
         self.router.configure(self._apps_port, self._apps_domain)
@@ -61,6 +62,10 @@ class Node:
             )
         self._wait_until_up()
 
+    def is_running_elsewhere(self) -> bool:
+        """Say whether another process runs this node."""
+        return files.is_held(self.layout.run / "node.lock") or self.supervision.is_up()
+
     def has_ended(self) -> bool:
         """Say whether supervisord is gone without having been asked."""
         return self._process is not None and self._process.poll() is not None
@@ -75,6 +80,7 @@ class Node:
     def stop(self) -> None:
         """End every process of the node; returns when all of them are gone."""
         if self._process is None:
+            self._let_go()
             return
         with contextlib.suppress(RuntimeFailure):  # where it does not answer, it still gets the signal
             self.supervision.stop_everything()
@@ -87,6 +93,9 @@ class Node:
             self._process.kill()
             self._process.wait()
         self._process = None
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -94,7 +103,7 @@ class Node:
     def _wait_until_up(self) -> None:
         until = time.monotonic() + UP_WITHIN
         while not (self.supervision.is_up() and self.router.is_up()):
-            if self.has_ended() or self._router_gave_up() or time.monotonic() > until:
+            if self.has_ended() or self.given_up() or time.monotonic() > until:
                 words = self.last_words("supervisord.err") or self.last_words("router.log")
                 self.stop()
                 raise NodeFailure(f"The portal's processes could not be started.\n{words}".rstrip())
@@ -102,10 +111,11 @@ class Node:
         # Instances that came back on another port while the router was starting
         self.router.refresh()
 
-    def _router_gave_up(self) -> bool:
+    def given_up(self) -> list[str]:
+        """List the programs that supervisord tried to start often enough."""
         with contextlib.suppress(RuntimeFailure):
-            return self.supervision.states().get("router") in ("BACKOFF", "FATAL")
-        return False
+            return [name for name, state in self.supervision.states().items() if state == "FATAL"]
+        return []
 
     def last_words(self, log: str, lines: int = 10) -> str:
         """Give the end of one of the logs."""
