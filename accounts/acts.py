@@ -7,6 +7,7 @@ class Act(TextChoices):
     SIGNED_IN = "account.signed-in", "signed in"
     SIGN_IN_REFUSED = "account.sign-in-refused", "was refused at sign-in"
     SIGNED_OUT = "account.signed-out", "signed out"
+    PROFILE_CHANGED = "account.changed", "changed their account"
     PASSWORD_CHANGED = "account.password-changed", "changed their password"
     PASSWORD_RESET = "account.password-reset", "set a new password by e-mail"
     AUTHENTICATOR_SET_UP = "authenticator.set-up", "set up an authenticator"

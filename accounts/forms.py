@@ -5,6 +5,7 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib.auth import authenticate
+from django.contrib.auth.forms import PasswordChangeForm
 from django.core.exceptions import ValidationError
 
 from accounts.authenticators import SIX_DIGITS
@@ -68,6 +69,20 @@ class ConfirmPasswordForm(PasswordMixin, forms.Form):
 
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
+        if self.verify(self.request, self.request.user.email, password) is None:
+            raise ValidationError(WAIT if self.locked else "This is not your password. Check it and try again.")
+        return password
+
+
+class NewPasswordForm(PasswordMixin, PasswordChangeForm):
+    """Asks for the current password, as slowly and as seldom as sign-in does."""
+
+    def __init__(self, request: PortalRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request.user, *args, **kwargs)
+        self.request = request
+
+    def clean_old_password(self) -> str:
+        password: str = self.cleaned_data["old_password"]
         if self.verify(self.request, self.request.user.email, password) is None:
             raise ValidationError(WAIT if self.locked else "This is not your password. Check it and try again.")
         return password

@@ -220,7 +220,7 @@ class Activity(models.Model):
     """Who did what to what, when and from where. Names and ids are plain values: the row outlives what it names."""
 
     at = models.DateTimeField(default=timezone.now)
-    act = models.CharField(max_length=40, choices=Act.choices)
+    act = models.CharField(max_length=40)
     actor_id = models.BigIntegerField(null=True)
     actor_name = models.CharField(max_length=150)
     app_id = models.BigIntegerField(null=True)
@@ -251,7 +251,7 @@ class Activity(models.Model):
     @property
     def sentence(self) -> str:
         """What was done, to follow the actor's name."""
-        return " ".join(part for part in (self.get_act_display(), self.target) if part)
+        return " ".join(part for part in (Act(self.act).label, self.target) if part)
 
     @property
     def before_words(self) -> str:

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.db import transaction
 from django.db.models import Sum
+from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -57,6 +58,16 @@ def sign_out(request: PortalRequest) -> None:
     _end_windows_of_session(request)
     record(Act.SIGNED_OUT, Actor.of(request))
     logout(request)
+
+
+@transaction.atomic
+def change_profile(request: PortalRequest, form: ModelForm[User]) -> None:
+    """Save what a person changed about themselves."""
+    changed = {name: (form.initial[name], form.cleaned_data[name]) for name in form.changed_data}
+    form.save()
+    if changed:
+        before, after = ({name: pair[side] for name, pair in changed.items()} for side in (0, 1))
+        record(Act.PROFILE_CHANGED, Actor.of(request), before=before, after=after)
 
 
 @transaction.atomic

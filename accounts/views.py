@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth import views as auth_views
-from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
+from django.contrib.auth.forms import SetPasswordForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse, reverse_lazy
@@ -14,7 +14,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from accounts import authenticators, people
-from accounts.forms import ProfileForm, SignInForm
+from accounts.forms import NewPasswordForm, ProfileForm, SignInForm
 from accounts.guards import public, signed_in
 from accounts.http import PortalRequest
 from accounts.models import User
@@ -60,7 +60,7 @@ def sign_out(request: PortalRequest) -> HttpResponse:
 def account(request: PortalRequest) -> HttpResponse:
     form = ProfileForm(request.POST or None, instance=request.user)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        people.change_profile(request, form)
         messages.success(request, "Your account is saved.")
         return redirect("accounts:account")
     request.user.refresh_from_db()
@@ -72,7 +72,7 @@ def account(request: PortalRequest) -> HttpResponse:
 @never_cache
 @sensitive_post_parameters()
 def password_change(request: PortalRequest) -> HttpResponse:
-    form = PasswordChangeForm(request.user, request.POST or None)
+    form = NewPasswordForm(request, request.POST or None)
     if request.method == "POST" and form.is_valid():
         people.change_password(request, form.cleaned_data["new_password1"])
         messages.success(request, "Your password is changed. Every other session and your production access ended.")

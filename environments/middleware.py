@@ -160,10 +160,9 @@ def _to_sign_in(request: HttpRequest) -> HttpResponse:
 
 def _ask_for_code(request: AppRequest, guard: Guard, keep_form: bool) -> HttpResponse:
     """Send to the code page: a GET comes back to its address, a form waits on the server for this session."""
-    if request.method in ("GET", "HEAD"):
-        return _go(request, reverse("accounts:code") + "?" + urlencode({"next": request.get_full_path()}))
-    kept = pending.keep(request, doing(request, guard)) if keep_form else None
-    query = {WAITING: str(kept.pk)} if kept else {"next": request.path}
+    form = keep_form and request.method == "POST"
+    kept = pending.keep(request, doing(request, guard)) if form else None
+    query = {WAITING: str(kept.pk)} if kept else {"next": request.path if form else request.get_full_path()}
     return _go(request, reverse("accounts:code") + "?" + urlencode(query))
 
 

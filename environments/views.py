@@ -39,7 +39,7 @@ def new_app(request: PortalRequest) -> HttpResponse:
     return render(request, "environments/new_app.html", {"form": form})
 
 
-@member()
+@deployer()
 def activity(request: AppRequest, app: str) -> HttpResponse:
     """Show what happened, newest first; `before` is the number of the last entry of the page before."""
     entries = Activity.objects.filter(app_id=request.app.pk)

@@ -46,7 +46,7 @@ ADDRESSES = {
     "accounts:carry_on": SIGNED_IN,
     "environments:apps": SIGNED_IN,
     "environments:new_app": SIGNED_IN,
-    "environments:activity": MEMBER,
+    "environments:activity": DEPLOYER,
     "environments:team": MEMBER,
     "environments:add_member": TEAM,
     "environments:permissions_start": DEPLOYER,
