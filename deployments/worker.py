@@ -188,7 +188,9 @@ def interrupt(job: Job) -> None:
     step = job.steps.filter(state=StepState.RUNNING).first()
     during = f" during “{step.title}”" if step else ""
     live = Live.objects.filter(environment=job.environment_id).select_related("package").first()
-    if end(job, JobState.INTERRUPTED, f"The worker ended{during}. {what_runs(live)}"):
+    # Not "keeps running": one that was stopped on the way only runs again once reconciliation has seen to it
+    now = f"{live.package} is what runs there." if live and live.is_running else what_runs(live)
+    if end(job, JobState.INTERRUPTED, f"The worker ended{during}. {now}"):
         log.warning("%s (%s) was interrupted%s.", job, job.pk, during)
 
 

@@ -57,7 +57,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 15) -> None:
 
 @contextmanager
 def working(worker: Worker) -> Iterator[None]:
-    thread = threading.Thread(target=lambda: (worker.run_forever(), connections.close_all()))
+    def work() -> None:
+        worker.run_forever()
+        connections.close_all()
+
+    thread = threading.Thread(target=work)
     thread.start()
     try:
         yield
@@ -116,7 +120,7 @@ def test_the_same_upload_twice_at_once_is_one_package(cast: Cast) -> None:
     answers = at_once([lambda c=c: send(c) for c in clients])  # type: ignore[misc]
     package = Package.objects.get()
     assert {answer.headers["Location"] for answer in answers} == {f"/apps/calc/packages/{package.key}/"}
-    assert package.file.storage.exists(package.file.name)
+    assert package.file.storage.exists(str(package.file.name))
 
 
 def test_a_worker_carries_out_what_comes_and_leaves_when_asked(cast: Cast) -> None:

@@ -190,8 +190,8 @@ def test_packages_and_jobs_of_other_apps_are_as_if_they_did_not_exist(cast: Cast
         assert client.get(f"{APP}packages/{key}/").status_code == 404
         assert client.get(f"{TEST}transport/?package={key}").status_code == 404
         assert client.post(TEST + "transport/", {"package": key}).status_code == 404
-    for key in ("nonsense", "\x00", "1" * 500):
-        assert client.post(TEST + "transport/", {"package": key}).status_code == 404
+    for odd in ("nonsense", "\x00", "1" * 500):
+        assert client.post(TEST + "transport/", {"package": odd}).status_code == 404
     for number in (7, 10**30):
         assert client.get(f"{TEST}deployments/{number}/").status_code == 404
     assert not Job.objects.exists()

@@ -287,7 +287,7 @@ class TestInterrupted:
         other.sweep()
         job.refresh_from_db()
         assert job.state == "interrupted"
-        assert job.result == "The worker ended during “Health check”. calc 1 keeps running."
+        assert job.result == "The worker ended during “Health check”. calc 1 is what runs there."
         assert states(job)["health"] == "failed"
         assert "was interrupted: Transport calc 2 to Test" in str(Activity.objects.first())
 
