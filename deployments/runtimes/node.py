@@ -82,9 +82,9 @@ class Node:
         if self._process is None:
             self._let_go()
             return
-        with contextlib.suppress(RuntimeFailure):  # where it does not answer, it still gets the signal
-            self.supervision.stop_everything()
-        if self._process.poll() is None:
+        try:
+            self.supervision.shut_down()
+        except RuntimeFailure:
             self._process.terminate()
         try:
             self._process.wait(GONE_WITHIN)

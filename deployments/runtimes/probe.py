@@ -60,10 +60,12 @@ def _ask(port: int, path: str, host: str, until: float, timeout: float) -> tuple
         return False, "Nothing listens on its port yet."
     except (_Slow, TimeoutError):
         return False, f"It did not answer within {timeout:g} seconds."
+    except ConnectionError:
+        return False, "It ended the connection without an answer."
     except http.client.HTTPException:
         return False, "Its answer was not HTTP."
-    except OSError:
-        return False, "It ended the connection without an answer."
+    except OSError as error:
+        return False, f"It could not be reached: {error.strerror}."
     if 200 <= status < 400:
         return True, f"It answered {status}."
     return False, f"It answered {status}."

@@ -142,10 +142,14 @@ class Supervision:
         with self._asked() as supervisor:
             return {info["name"]: info["statename"] for info in supervisor.getAllProcessInfo()}
 
-    def stop_everything(self) -> None:
-        """Ask every program to end, all at once; supervisord itself would ask one after the other."""
+    def shut_down(self) -> None:
+        """Ask every program to end, all at once, and supervisord after them.
+
+        By itself supervisord would ask one after the other, and a signal it would notice up to a second late.
+        """
         with self._asked() as supervisor:
             supervisor.stopAllProcesses(False)
+            supervisor.shutdown()
 
     @contextmanager
     def _asked(self) -> Iterator[Any]:
