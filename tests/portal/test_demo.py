@@ -172,3 +172,9 @@ def test_a_fresh_production_portal_has_no_account_until_the_operator_makes_one(t
     made = manage(*operator, **settings, DJANGO_SUPERUSER_PASSWORD="nine lazy green bottles")
     assert made.returncode == 0, made.stderr
     assert people_in(tmp_path) == [("olga@example.org", "Olga Orlov", 1)]
+
+
+def test_settings_that_make_no_sense_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    refused = manage("demo", **production(tmp_path) | {"PORTAL_URL": "http://portal.example.org"})
+    assert refused.returncode == 1
+    assert refused.stderr == "PORTAL_URL must begin with https:// in production.\n"

@@ -30,10 +30,10 @@ SOURCES = BASE_DIR / "tests" / "packages" / "calc"
 IN_REPOSITORY = ("1.0.0", "1.1.0")
 TO_UPLOAD = "1.2.0"  # the newest one again under another version, so that there is something to upload by hand
 PEOPLE = (
-    ("Alice Adams", "alice@example.org", "SCRUM Master and Technical Contact of Calc"),
-    ("Bob Brown", "bob@example.org", "Business Engineer of Calc, Transport Rights on Test and Acceptance"),
+    ("Alice Adams", "alice@example.org", "Technical Contact and SCRUM Master of Calc"),
+    ("Bob Brown", "bob@example.org", "Business Engineer of Calc, not permitted on Production"),
     ("Charlie Clark", "charlie@example.org", "in no team"),
-    ("Sam Smith", "sam@example.org", "support staff"),
+    ("Sam Smith", "sam@example.org", "support staff, see /admin/"),
 )
 SYLLABLES = [consonant + vowel for consonant in "bdfghklmnprstvz" for vowel in "aeiou"]
 
