@@ -1,14 +1,18 @@
 """Takes uploads to disk without ever filling it."""
 
 import errno
+import time
+from pathlib import Path
 from typing import Any, NoReturn
 
+from django.conf import settings
 from django.core.files.uploadhandler import SkipFile, TemporaryFileUploadHandler
 
 from deployments.errors import NoRoom
 from deployments.repository import refuse_without_room
 
 NO_ROOM = "no_room"
+ABANDONED_AFTER = 24 * 3600  # seconds; no upload takes so long
 
 
 class ReservingUploadHandler(TemporaryFileUploadHandler):
@@ -40,3 +44,10 @@ class ReservingUploadHandler(TemporaryFileUploadHandler):
     def _pass_over(self) -> NoReturn:
         setattr(self.request, NO_ROOM, True)
         raise SkipFile
+
+
+def remove_abandoned() -> None:
+    """Remove what uploads left behind whose web process was killed."""
+    for path in Path(settings.FILE_UPLOAD_TEMP_DIR).glob("*.upload*"):
+        if path.stat().st_mtime < time.time() - ABANDONED_AFTER:
+            path.unlink(missing_ok=True)

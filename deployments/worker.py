@@ -23,6 +23,7 @@ from deployments.models import Worker as WorkerRow
 from deployments.reconciliation import reconcile
 from deployments.runtimes.base import Runtime, RuntimeFailure
 from deployments.states import JobState, StepState
+from deployments.uploads import remove_abandoned
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -136,6 +137,7 @@ class Worker:
             self._wait(BEAT)
 
     def _upkeep_forever(self) -> None:
+        self._surviving(remove_abandoned)
         while not self._ending.is_set():
             self._surviving(self.sweep)
             done = self._surviving(self._reconcile)

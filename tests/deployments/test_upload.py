@@ -1,5 +1,7 @@
 """Uploading packages through the page: what is accepted, recognised, refused, and what is left behind then."""
 
+import os
+import time
 from collections import namedtuple
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +16,7 @@ from accounts.actor import Actor
 from accounts.acts import Act
 from accounts.models import Activity, Session
 from deployments.models import Package
+from deployments.uploads import remove_abandoned
 from environments.flows import add_member
 from environments.models import Role
 from tests.cast import Cast, signed_in
@@ -156,3 +159,13 @@ def test_an_upload_writes_nothing_to_the_session(cast: Cast) -> None:
     before = Session.objects.values_list("session_data", flat=True).get()
     send(client, archive())
     assert Session.objects.values_list("session_data", flat=True).get() == before
+
+
+def test_what_a_killed_upload_left_is_removed_a_day_later(settings: Any) -> None:
+    old, young = (settings.VAR / "uploads" / f"{name}.upload.zip" for name in ("old", "young"))
+    for path in (old, young):
+        path.write_bytes(b"x")
+    os.utime(old, (0, time.time() - 25 * 3600))
+    remove_abandoned()
+    assert (old.exists(), young.exists()) == (False, True)
+    young.unlink()
