@@ -32,6 +32,11 @@ class Concerned:
     left_out: list[tuple[User, str]] = field(default_factory=list)
 
     @property
+    def names(self) -> str:
+        """The people as the page shows them that asks again after the code; nothing is decided by it."""
+        return ", ".join(f"{person.name} ({person.email})" for person in self.people)
+
+    @property
     def ids(self) -> str:
         """The people as the form sends them; its address alone is not kept while a code is asked for."""
         return ",".join(str(person.pk) for person in self.people)

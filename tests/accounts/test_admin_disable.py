@@ -9,8 +9,8 @@ from django.test import Client
 from accounts import authenticators
 from accounts.actor import Actor
 from accounts.acts import Act
-from accounts.models import Activity, Authenticator, ResetRequest, User
-from tests.cast import Cast, make_person, signed_in, unlocked
+from accounts.models import Activity, Authenticator, Interrupted, ResetRequest, User
+from tests.cast import Cast, make_person, signed_in, unlock, unlocked
 
 PRODUCTION = "/apps/calc/permissions/production/"
 REASON = "Alice lost her phone and answered the questions."
@@ -120,13 +120,22 @@ def test_nonsense_instead_of_people_concerns_nobody(cast: Cast) -> None:
         assert "There is nobody whose authenticator can be disabled." in page.content.decode()
 
 
-def test_a_form_that_waited_for_the_code_is_carried_out_after_it(cast: Cast) -> None:
+def test_a_form_that_waited_for_the_code_is_shown_again_and_carried_out_once(cast: Cast) -> None:
     unlocked(cast.alice)
     unlocked(cast.sam)
     sam: Client = signed_in(cast.sam)
-    asked = sam.post(page_for(cast.alice), {"people": cast.alice.pk, "reason": REASON})
-    assert asked.headers["Location"].startswith("/authenticator/")
+    typed = {"people": cast.alice.pk, "disable_the_authenticator_of": "Alice", "reason": REASON}
+    asked = sam.post("/admin/accounts/user/disable/", typed)
+    assert asked.headers["Location"].startswith("/authenticator/?waiting=")
     assert Authenticator.objects.filter(user=cast.alice).exists()
+    unlock(sam, cast.sam)
+    kept = Interrupted.objects.get()
+    page = sam.get(f"/authenticator/continue/{kept.pk}/").content.decode()
+    assert "Disable the authenticator of</dt><dd>Alice" in page
+    assert REASON in page
+    assert Authenticator.objects.filter(user=cast.alice).exists()
+    sam.post(f"/admin/accounts/user/disable/?confirmed={kept.pk}", typed)
+    assert not Authenticator.objects.filter(user=cast.alice).exists()
 
 
 def test_the_support_group_is_there_again_after_a_flush(db: None) -> None:
