@@ -27,8 +27,9 @@ class Layout:
     def make(self) -> None:
         for folder in (self.programs, self.records, self.locks, self.releases, self.environments, self.log):
             files.make_private(folder)
-        # SECURITY: an older or laxer umask must not leave the control sockets open to other users of the host
-        self.run.chmod(0o700)
+        # SECURITY: a laxer umask must not leave database, keys or control sockets open to other users of the host
+        for folder in (self.var, self.run):
+            folder.chmod(0o700)
 
     def release(self, release: str) -> Path:
         return self.releases / release

@@ -172,7 +172,7 @@ def test_it_shows_what_an_instance_wrote(node: LocalNode) -> None:
 
 
 def test_it_reads_the_end_of_a_long_output_only_and_survives_odd_bytes(node: LocalNode) -> None:
-    app = """
+    app = r"""
 import sys
 for number in range(200000):
     print("line", number)
