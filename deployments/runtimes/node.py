@@ -108,8 +108,6 @@ class Node:
                 self.stop()
                 raise NodeFailure(f"The portal's processes could not be started.\n{words}".rstrip())
             time.sleep(0.05)
-        # Instances that came back on another port while the router was starting
-        self.router.refresh()
 
     def given_up(self) -> list[str]:
         """List the programs that supervisord tried to start often enough."""

@@ -88,6 +88,10 @@ class ProcessRuntime:
         with files.locked(self._lock):
             if self.status(spec.instance).state is InstanceState.RUNNING:
                 return
+            isolation = self.isolation()
+            if not isolation.complete and os.geteuid() == 0:
+                # SECURITY: nothing that a team uploads runs as root, whoever accepted a weak isolation
+                raise RuntimeFailure(f"{isolation.reason} Without a sandbox no package runs while the portal is root.")
             self._give_data(spec.instance.environment)
             self._prune_outputs(spec.instance.environment)
             taken = {other.spec["port"] for other in self.layout.all_records()}
@@ -100,7 +104,7 @@ class ProcessRuntime:
                 "host": spec.host,
                 "port": ports.choose(taken),
                 "user": self._user(spec.instance.environment),
-                "sandboxed": self.isolation().complete,
+                "sandboxed": isolation.complete,
                 "hidden": [str(CODE), str(self.layout.var)],
             }
             self.supervision.describe(record)

@@ -24,6 +24,7 @@ SERVER = """
 import http.server, os, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1
     def do_GET(self):
         body = os.environ.get("ANSWER", "").encode()
         self.send_response(int(os.environ.get("STATUS", "200")))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 from io import BytesIO
@@ -11,8 +12,9 @@ from zipfile import ZipFile
 import pytest
 
 from deployments.packages import PackageRefused
-from deployments.runtimes import processes
+from deployments.runtimes import files, ports, processes
 from deployments.runtimes.base import Instance, InstanceState, RuntimeFailure, Spec
+from deployments.runtimes.process import ProcessRuntime
 from tests.deployments.node import HOST, SERVER, LocalNode, processes_with, running_node, wait_until
 
 RUNNING, ENDED, ABSENT = InstanceState.RUNNING, InstanceState.ENDED, InstanceState.ABSENT
@@ -76,8 +78,8 @@ def test_it_starts_beside_what_runs_and_each_has_its_own_port(node: LocalNode) -
     first, second = node.serve(ANSWER="1"), node.serve(ANSWER="2")
     assert node.runtime.instances() == [first, second]
     assert node.runtime.status(first).state is node.runtime.status(second).state is RUNNING
-    ports = {record.spec["port"] for record in node.runtime.layout.all_records()}
-    assert len(ports) == 2
+    chosen = {record.spec["port"] for record in node.runtime.layout.all_records()}
+    assert len(chosen) == 2
 
 
 def test_starting_what_runs_already_changes_nothing(node: LocalNode) -> None:
@@ -249,8 +251,6 @@ def test_everything_comes_back_after_supervision_was_killed(tmp_path: Path) -> N
 
 
 def test_an_instance_whose_port_was_taken_comes_back_on_another_one(tmp_path: Path) -> None:
-    import socket
-
     with running_node(tmp_path / "var") as node:
         instance = node.serve(ANSWER="here")
         node.runtime.route(HOST, instance)
@@ -330,3 +330,49 @@ def test_a_release_in_use_is_not_removed(node: LocalNode) -> None:
     node.runtime.stop(instance, 0.5)
     node.runtime.remove_release(release)
     assert not node.runtime.has_release(release)
+
+
+def start_openly(node: LocalNode, source: str, command: str) -> Instance:
+    """Start without a sandbox, as on a host that can make none."""
+    node.count += 1
+    instance = Instance(8, node.count)
+    record = node.runtime.layout.record(instance.environment, instance.number)
+    files.make_private(record.folder)
+    files.make_private(node.runtime.layout.data(instance.environment))
+    known = {"release": node.release(source), "command": command, "variables": {}, "host": "", "hidden": []}
+    record.spec = known | {"port": ports.choose(), "user": None, "sandboxed": False}
+    node.runtime.supervision.describe(record)
+    node.runtime.supervision.start(record)
+    return instance
+
+
+def test_without_a_sandbox_it_still_ends_everything(node: LocalNode) -> None:
+    instance = start_openly(node, "forks", "python3 app.py in-the-open")
+    assert node.healthy(instance).healthy
+    wait_until(lambda: len(processes_with("in-the-open")) >= 3)
+    node.runtime.stop(instance, 0.5)
+    assert processes_with("in-the-open") == []
+    assert node.runtime.status(instance).state is ABSENT
+
+
+def test_without_a_sandbox_the_portal_s_variables_stay_with_the_portal(
+    node: LocalNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", "a-secret")
+    instance = start_openly(node, "crashes", "env")
+    wait_until(lambda: node.runtime.status(instance).state is ENDED)
+    names = {line.partition("=")[0] for line in node.runtime.output(instance).splitlines()}
+    assert names - {"PWD", "OLDPWD", "SHLVL", "_"} == {"DATABASE_URL", "DATA_DIR", "HOME", "LANG", "PATH", "PORT"}
+
+
+def test_a_root_portal_runs_nothing_without_a_sandbox(
+    node: LocalNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    release = empty(node)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    runtime = ProcessRuntime(node.var, node.port)
+    assert not runtime.isolation().complete
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(RuntimeFailure, match="no package runs while the portal is root"):
+        runtime.start(Spec(Instance(1, 99), release, "true"))
+    assert runtime.instances() == []

@@ -1,5 +1,6 @@
 """Where host names lead, and what a browser is told where they lead nowhere."""
 
+import http.client
 import socket
 
 import pytest
@@ -72,6 +73,31 @@ def test_nothing_is_switched_while_the_router_is_not_there(own_node: LocalNode) 
     own_node.node.start()
     assert own_node.healthy(old).healthy
     assert own_node.get() == (200, "old")
+
+
+@pytest.mark.parametrize(
+    "host", ["*", "production--*", "PRODUCTION--CALC", "production--calc.x", "", "..", "{env.HOME}"]
+)
+def test_a_host_name_is_no_pattern(node: LocalNode, host: str) -> None:
+    node.runtime.route(HOST, node.serve(ANSWER="the app"))
+    status, page = node.get(host)
+    assert status in (400, 404)
+    assert "the app" not in page
+
+
+def test_an_open_connection_outlives_the_switch(node: LocalNode) -> None:
+    node.runtime.route(HOST, node.serve(ANSWER="old"))
+    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=10)
+    headers = {"Host": f"{HOST}.apps.localhost:{node.port}"}
+    answers = []
+    for version in ("new", "newer"):
+        connection.request("GET", "/", headers=headers)
+        answers.append(connection.getresponse().read())
+        node.runtime.route(HOST, node.serve(ANSWER=version))
+    connection.request("GET", "/", headers=headers)
+    answers.append(connection.getresponse().read())
+    connection.close()
+    assert answers == [b"old", b"new", b"newer"]
 
 
 @pytest.mark.parametrize("label", ["", "-a", "a-", "A", "a.b", "a" * 64, "a b", "*", "{env.HOME}", "é"])
