@@ -5,7 +5,8 @@ from django.db.models import TextChoices
 
 class Act(TextChoices):
     SIGNED_IN = "account.signed-in", "signed in"
-    SIGN_IN_REFUSED = "account.sign-in-refused", "was refused at sign-in"
+    SIGN_IN_REFUSED = "account.sign-in-refused", "was refused at sign-in: wrong password"
+    SESSION_ENDED = "account.session-ended", "ended another of their sessions"
     SIGNED_OUT = "account.signed-out", "signed out"
     PROFILE_CHANGED = "account.changed", "changed their account"
     PASSWORD_CHANGED = "account.password-changed", "changed their password"
@@ -37,3 +38,19 @@ class Act(TextChoices):
     JOB_FAILED = "job.failed", "failed:"
     JOB_CANCELLED = "job.cancelled", "cancelled:"
     JOB_INTERRUPTED = "job.interrupted", "was interrupted:"
+
+
+ABOUT_SIGNING_IN = (
+    Act.SIGNED_IN,
+    Act.SIGN_IN_REFUSED,
+    Act.SIGNED_OUT,
+    Act.SESSION_ENDED,
+    Act.PASSWORD_CHANGED,
+    Act.PASSWORD_RESET,
+    Act.AUTHENTICATOR_SET_UP,
+    Act.AUTHENTICATOR_BLOCKED,
+    Act.RESET_ASKED,
+    Act.CODE_WRONG,
+    Act.WINDOW_OPENED,
+    Act.WINDOW_ENDED,
+)

@@ -1,4 +1,4 @@
-"""The gate's own pages: the code, setting up an authenticator, going on with what was interrupted."""
+"""The gate's own pages: the code, help with it, going on with what was interrupted."""
 
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
@@ -10,12 +10,12 @@ from django.middleware.csrf import REASON_BAD_ORIGIN
 from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve, reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from accounts import authenticators, pending, qr, window
+from accounts import authenticators, pending, window
 from accounts.actor import Actor
-from accounts.forms import CodeForm, ConfirmPasswordForm, HelpForm
+from accounts.browsers import mark
+from accounts.forms import CodeForm, HelpForm
 from accounts.guards import signed_in
 from accounts.http import PortalRequest
 from accounts.views import safe_next
@@ -27,13 +27,13 @@ def code(request: PortalRequest) -> HttpResponse:
     """Ask for a code; right, it opens the window and goes on to what was interrupted."""
     authenticator = authenticators.confirmed(request.user)
     if authenticator is None:
-        return redirect(f"{reverse('accounts:set_up')}?{_query(request)}")
+        return redirect(f"{reverse('accounts:set_up')}?{query_of(request)}")
     form = CodeForm(request.POST or None)
-    context = _purpose(request) | {"form": form, "blocked": authenticator.blocked_at}
+    context = purpose_of(request) | {"form": form, "blocked": authenticator.blocked_at}
     if request.method == "POST" and form.is_valid():
         try:
             authenticators.enter_code(request, form.cleaned_data["code"])
-            return _go_on(request)
+            return go_on(request)
         except authenticators.CodeRefused as refused:
             form.add_error("code", str(refused))
             context |= {"until": refused.until, "blocked": refused.blocked}
@@ -41,35 +41,6 @@ def code(request: PortalRequest) -> HttpResponse:
         context["until"] = authenticators.waits_until(authenticator)
     status = 429 if request.method == "POST" and context.get("until") else 200
     return render(request, "accounts/code.html", context, status=status)
-
-
-@signed_in
-@never_cache
-@sensitive_post_parameters("password")
-def set_up(request: PortalRequest) -> HttpResponse:
-    """Three steps on one page: password, scan, first code."""
-    if authenticators.confirmed(request.user):
-        return redirect(f"{reverse('accounts:code')}?{_query(request)}")
-    step = request.POST.get("step")
-    password = ConfirmPasswordForm(request, request.POST if step == "password" else None)
-    first_code = CodeForm(request.POST if step == "code" else None)
-    if step == "password" and password.is_valid():
-        authenticators.begin_set_up(request)
-        return redirect(f"{reverse('accounts:set_up')}?{_query(request)}")
-    if step == "code" and first_code.is_valid():
-        try:
-            authenticators.confirm_set_up(request, first_code.cleaned_data["code"])
-            messages.success(request, "Your authenticator is set up.")
-            return _go_on(request)
-        except authenticators.CodeRefused as refused:
-            first_code.add_error("code", str(refused))
-    context: dict[str, Any] = _purpose(request) | {"password": password, "form": first_code}
-    if authenticator := authenticators.being_set_up(request):
-        context["setup"] = authenticators.setup_of(authenticator)
-        context["picture"] = qr.data_image(context["setup"].uri)
-    elif step == "code":
-        password.errors["__all__"] = password.error_class(first_code.errors.get("code", []), renderer=password.renderer)
-    return render(request, "accounts/set_up.html", context)
 
 
 @signed_in
@@ -131,10 +102,10 @@ def _is_secret(name: str) -> bool:
     return "password" in name or name == "code"
 
 
-def _purpose(request: PortalRequest) -> dict[str, Any]:
+def purpose_of(request: PortalRequest) -> dict[str, Any]:
     """Say why a code is asked for: what waits, or the page that was asked for."""
     kept = pending.find(request, request.GET.get("waiting", ""))
-    return {"purpose": kept.title if kept else _named(safe_next(request)), "query": _query(request)}
+    return {"purpose": kept.title if kept else _named(safe_next(request)), "query": query_of(request)}
 
 
 def _named(path: str) -> str:
@@ -147,10 +118,11 @@ def _named(path: str) -> str:
     return str(names.get("app", ""))
 
 
-def _query(request: HttpRequest) -> str:
+def query_of(request: HttpRequest) -> str:
     return urlencode({name: request.GET[name] for name in ("next", "waiting") if name in request.GET})
 
 
-def _go_on(request: PortalRequest) -> HttpResponse:
+def go_on(request: PortalRequest) -> HttpResponse:
+    """Lead on from a code: to the confirmation of what waits, else to the page that was asked for."""
     kept = pending.find(request, request.GET.get("waiting", ""))
-    return redirect("accounts:carry_on", waiting=kept.pk) if kept else redirect(safe_next(request))
+    return mark(request, redirect("accounts:carry_on", waiting=kept.pk) if kept else redirect(safe_next(request)))

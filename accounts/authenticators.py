@@ -26,6 +26,7 @@ SECRET_BYTES = 20  # RFC 4226, section 4, R6: 160 bits recommended
 SET_UP_LASTS = timedelta(minutes=10)
 # At 3 valid codes in 10^6, 50 tries find one with a chance of 1 in 6,700
 BLOCKED_AFTER = 50
+TOLD_AFTER = 5  # wrong codes in a row
 FAILURES_COUNT_FOR = timedelta(days=90)
 IN_SESSION = "set_up"
 SIX_DIGITS = re.compile(r"[0-9]{6}", re.ASCII)
@@ -115,7 +116,7 @@ def confirm_set_up(request: PortalRequest, code: str) -> ProductionWindow:
         now = timezone.now()
         step = authenticator.match(code, now)
         if step is None:
-            raise CodeRefused("That code is not right. Enter the six digits that the app shows now for this entry.")
+            raise CodeRefused(_what_is_off(authenticator, code, now))
         authenticator.confirmed = True
         authenticator.confirmed_at = now
         _accept(authenticator, step, now)
@@ -123,6 +124,20 @@ def confirm_set_up(request: PortalRequest, code: str) -> ProductionWindow:
         record(Act.AUTHENTICATOR_SET_UP, Actor.of(request))
         mail.authenticator_set_up(Actor.of(request))
         return window.open_for(request, authenticator, step, now)
+
+
+def _what_is_off(authenticator: Authenticator, code: str, now: datetime) -> str:
+    """Say what to check. While setting up, and only then, a clock that is off is named.
+
+    SECURITY: once the authenticator is in force this would tell an attacker which code comes next.
+    """
+    steps = authenticator.steps_off(code, now)
+    if steps is None:
+        return "That code is not right. Enter the six digits that the app shows now for this entry."
+    minutes, half = divmod(abs(steps), 2)
+    off = " ".join(filter(None, [f"{minutes} min" if minutes else "", "30 s" if half else ""]))
+    direction = "ahead" if steps > 0 else "behind"
+    return f"Your phone's clock is about {off} {direction}. Let it set its time by itself, then enter a new code."
 
 
 def waits_until(authenticator: Authenticator) -> datetime | None:
@@ -186,6 +201,8 @@ def _wrong(authenticator: Authenticator, by: Actor, now: datetime) -> CodeRefuse
         record(Act.AUTHENTICATOR_BLOCKED, by)
         mail.authenticator_blocked(by)
         return CodeRefused("Too many wrong codes: your authenticator is blocked. Ask support.", blocked=True)
+    if authenticator.throttling_failure_count == TOLD_AFTER:
+        mail.wrong_codes(by, TOLD_AFTER)
     return CodeRefused(
         "That code is not right. Check that you read the entry of this portal and that your phone's clock is right.",
         waits_until(authenticator),

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from accounts.authenticators import SIX_DIGITS
 from accounts.http import PortalRequest
 from accounts.models import User
-from accounts.people import too_many_attempts
+from accounts.people import refused_sign_in, too_many_attempts
 
 WRONG_SIGN_IN = "E-mail and password don't fit together, or the account is not active. Check both and try again."
 WAIT = "Too many wrong passwords. Wait 15 minutes, or set a new password."
@@ -51,6 +51,7 @@ class SignInForm(PasswordMixin, forms.Form):
             data["username"] = data["username"].lower()
             self.user = self.verify(self.request, data["username"], data["password"])
             if self.user is None:
+                refused_sign_in(self.request, data["username"])
                 raise ValidationError(WAIT if self.locked else WRONG_SIGN_IN)
         return data
 
@@ -88,6 +89,27 @@ class NewPasswordForm(PasswordMixin, PasswordChangeForm):
         return password
 
 
+def email_is_taken(email: str) -> bool:
+    return User.objects.filter(email=email.lower()).exists()
+
+
+class EmailForm(ConfirmPasswordForm):
+    """A new e-mail address, with the current password."""
+
+    email = forms.EmailField(label="New e-mail address", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    field_order = ("email", "password")
+
+    def __init__(self, request: PortalRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, *args, **kwargs)
+        self.fields["password"].help_text = "So that nobody else takes over your account on a screen you left open."
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"].lower()
+        if email_is_taken(email):
+            raise ValidationError("An account has this address already. Choose another.")
+        return email
+
+
 class CodeForm(forms.Form):
     """Six ASCII digits once spaces are taken out; anything else never reaches the verifier and costs no attempt."""
 
@@ -103,6 +125,14 @@ class CodeForm(forms.Form):
         if not SIX_DIGITS.fullmatch(code):
             raise ValidationError("A code is six digits. Enter the ones that your authenticator app shows now.")
         return code
+
+
+class MailCodeForm(CodeForm):
+    """The six digits that were sent by mail."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["code"].label = "Code from the mail"
 
 
 class HelpForm(forms.Form):

@@ -11,7 +11,8 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.models import ResetRequest, User
+from accounts.browsers import name_of
+from accounts.models import ProductionWindow, ResetRequest, User
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,18 @@ def reset_asked(by: Actor, request: ResetRequest) -> None:
     _send_to("reset_asked_support", settings.SUPPORT_EMAIL, by=by, person=by.user, request=request)
 
 
+def wrong_codes(by: Actor, count: int) -> None:
+    _send("wrong_codes", [by.user], by=by, person=by.user, count=count)
+
+
+def window_from_new_browser(by: Actor, window: ProductionWindow) -> None:
+    _send("window_from_new_browser", [by.user], by=by, person=by.user, window=window, browser=name_of(by.browser))
+
+
+def set_up_code(by: Actor, code: str) -> None:
+    _send("set_up_code", [by.user], by=by, person=by.user, code=code)
+
+
 def password_changed(by: Actor) -> None:
     _send("password_changed", [by.user], by=by, person=by.user)
 
@@ -47,6 +60,10 @@ def address_changed(person: User, by: Actor, before: str) -> None:
     """Tell both addresses, so that nobody loses their account without hearing of it."""
     for address in (before, person.email):
         _send_to("address_changed", address, by=by, person=person, before=before)
+
+
+def confirm_address(by: Actor, email: str, link: str) -> None:
+    _send_to("confirm_address", email, by=by, person=by.user, link=link)
 
 
 def technical_contacts_of(user: User) -> QuerySet[User]:

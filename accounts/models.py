@@ -13,12 +13,13 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django_otp.models import Device, DeviceManager, ThrottlingMixin, TimestampMixin
-from django_otp.oath import TOTP
+from django_otp.oath import TOTP, hotp
 
 from accounts import secrets
 from accounts.acts import Act
 
 LONGEST_WAIT = 3600  # seconds
+STEPS_OF_A_DAY = 24 * 60 * 2
 
 
 class UserManager(BaseUserManager["User"]):
@@ -69,9 +70,18 @@ class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-m
 
 
 class Session(AbstractBaseSession):
-    """A browser session, with whose it is, so that all sessions of a person can be ended."""
+    """A browser session, with whose it is and where it began, so that its person sees it and can end it.
+
+    `reference` names it to its person: the key itself never leaves the cookie.
+    """
 
     user = models.ForeignKey(User, models.CASCADE, null=True, related_name="sessions")
+    reference = models.UUIDField(null=True, db_index=True)
+    signed_in_at = models.DateTimeField(null=True)
+    address = models.CharField(max_length=45, blank=True)
+    browser = models.CharField(max_length=200, blank=True)
+
+    window: "ProductionWindow | None" = None
 
     @classmethod
     def get_session_store_class(cls) -> Any:
@@ -112,6 +122,13 @@ class Authenticator(TimestampMixin, ThrottlingMixin, Device):
         totp.time = now.timestamp()
         # SECURITY: never widens; with a drift kept from code to code T+1 ... T+7 would all be accepted
         return totp.t() if totp.verify(int(code), tolerance=1) else None
+
+    def steps_off(self, code: str, now: datetime) -> int | None:
+        """Give by how many steps of 30 s the clock that made this code is off, within a day; None when it is wrong."""
+        key = bytes.fromhex(secrets.decrypt(self.secret))
+        here = int(now.timestamp()) // 30
+        nearest = sorted(range(-STEPS_OF_A_DAY, STEPS_OF_A_DAY + 1), key=abs)
+        return next((steps for steps in nearest if hotp(key, here + steps) == int(code)), None)
 
     def verify_token(self, token: str) -> bool:
         """Refuse: a code is only ever decided under the lock of `accounts.authenticators`."""
@@ -162,11 +179,22 @@ class ProductionWindow(models.Model):
     ended_why = models.CharField(max_length=20, blank=True, choices=End.choices)
     address = models.CharField(max_length=45, blank=True)
     browser = models.CharField(max_length=200, blank=True)
+    device = models.CharField(max_length=64, blank=True)
 
     objects = WindowQuerySet.as_manager()
 
     class Meta:
         indexes = [models.Index(fields=["user", "-opened_at"], name="windows_of_a_person")]
+
+
+class MailCode(models.Model):
+    """Six digits sent by mail while an authenticator is set up: for one browser session, hashed, once."""
+
+    user = models.OneToOneField(User, models.CASCADE, related_name="+")
+    session_key = models.CharField(max_length=40)
+    digest = models.CharField(max_length=64)
+    sent_at = models.DateTimeField(default=timezone.now)
+    failures = models.PositiveSmallIntegerField(default=0)
 
 
 class Interrupted(models.Model):

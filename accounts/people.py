@@ -1,6 +1,8 @@
 """Signing in and out, and what a change of password or account does to sessions and windows."""
 
 from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 from axes.models import AccessAttempt
 from django.conf import settings
@@ -17,6 +19,7 @@ from accounts.actor import Actor
 from accounts.acts import Act
 from accounts.http import PortalRequest
 from accounts.models import Activity, ProductionWindow, Session, User
+from accounts.sessions import ABOUT
 
 # Wrong passwords within the cool-off; the finest limit (account and address together) is axes' own
 ACCOUNT_LIMIT = 50
@@ -38,6 +41,22 @@ def too_many_attempts(email: str, address: str) -> bool:
     return on_account >= ACCOUNT_LIMIT and not _known_address(email, address)
 
 
+def refused_sign_in(request: Any, email: str) -> None:
+    """Record a refused sign-in, for the account's own history where there is one.
+
+    SECURITY: one row for known and unknown accounts alike, so that the time tells nothing; an unknown
+    address isn't kept, since people type passwords there.
+    """
+    person = User.objects.filter(email=email).first()
+    Activity.objects.create(
+        act=Act.SIGN_IN_REFUSED,
+        actor_id=person.pk if person else None,
+        actor_name=person.name if person else "Somebody",
+        via="browser",
+        address=request.address,
+    )
+
+
 def _known_address(email: str, address: str) -> bool:
     known = Activity.objects.filter(act=Act.SIGNED_IN, address=address, at__gt=timezone.now() - KNOWN_FOR)
     return known.filter(actor_id__in=User.objects.filter(email=email).values("pk")).exists()
@@ -49,7 +68,14 @@ def sign_in(request: HttpRequest, user: User) -> None:
     _end_windows_of_session(request)
     request.session.flush()
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-    request.session.set_expiry(timezone.now() + settings.SIGN_IN_LASTS)
+    now = timezone.now()
+    request.session.set_expiry(now + settings.SIGN_IN_LASTS)
+    request.session[ABOUT] = {
+        "reference": str(uuid4()),
+        "signed_in_at": now.isoformat(),
+        "address": request.address,  # type: ignore[attr-defined]
+        "browser": request.browser,  # type: ignore[attr-defined]
+    }
     record(Act.SIGNED_IN, Actor(user, address=request.address, browser=request.browser))  # type: ignore[attr-defined]
 
 
@@ -93,6 +119,34 @@ def reset_password(user: User, new_password: str, address: str, browser: str) ->
     end_everything(user, ProductionWindow.End.PASSWORD)
     record(Act.PASSWORD_RESET, by)
     mail.password_changed(by)
+
+
+@transaction.atomic
+def end_session(by: Actor, session: Session) -> None:
+    """End one browser session of a person, and the production window that it has."""
+    window.end_session(by.user, session.session_key)
+    record(Act.SESSION_ENDED, by, after={"browser": session.browser, "address": session.address})
+    session.delete()
+
+
+@transaction.atomic
+def end_other_sessions(request: PortalRequest) -> int:
+    """End every browser session of the person but this one; gives how many there were."""
+    others = Session.objects.filter(user=request.user).exclude(session_key=request.session.session_key)
+    count = 0
+    for session in others:
+        end_session(Actor.of(request), session)
+        count += 1
+    return count
+
+
+@transaction.atomic
+def change_email(by: Actor, email: str) -> None:
+    """Set another e-mail address, which its person has confirmed; both addresses are told."""
+    before, by.user.email = by.user.email, email
+    by.user.save(update_fields=["email"])
+    record(Act.PROFILE_CHANGED, by, before={"e-mail": before}, after={"e-mail": email})
+    mail.address_changed(by.user, by, before)
 
 
 def end_everything(user: User, why: ProductionWindow.End) -> None:

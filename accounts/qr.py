@@ -9,9 +9,7 @@ from qrcode.image.pil import PilImage
 
 def data_image(text: str) -> str:
     """Give a PNG as a `data:` URL, with the quiet zone of four modules that scanners need (ISO/IEC 18004)."""
-    code = qrcode.QRCode(
-        error_correction=qrcode.ERROR_CORRECT_M, box_size=6, border=4, image_factory=PilImage
-    )
+    code = qrcode.QRCode(error_correction=qrcode.ERROR_CORRECT_M, box_size=6, border=4, image_factory=PilImage)
     code.add_data(text)
     code.make(fit=True)
     picture = io.BytesIO()

@@ -6,6 +6,8 @@ from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 
 from accounts.models import Session
 
+ABOUT = "about"  # what the row says of itself: reference, signed_in_at, address, browser
+
 
 class SessionStore(DatabaseStore):
     @classmethod
@@ -16,4 +18,6 @@ class SessionStore(DatabaseStore):
         session: Any = super().create_model_instance(data)
         user_id = data.get("_auth_user_id")
         session.user_id = int(user_id) if user_id else None
+        for name, value in data.get(ABOUT, {}).items():
+            setattr(session, name, value)
         return session

@@ -1,4 +1,4 @@
-"""Signing in and out, the account page, passwords."""
+"""Signing in and out, and setting a forgotten password."""
 
 from typing import Any, cast
 
@@ -13,8 +13,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from accounts import authenticators, people
-from accounts.forms import NewPasswordForm, ProfileForm, SignInForm
+from accounts import people
+from accounts.forms import SignInForm
 from accounts.guards import public, signed_in
 from accounts.http import PortalRequest
 from accounts.models import User
@@ -54,30 +54,6 @@ def sign_out(request: PortalRequest) -> HttpResponse:
     response = redirect("accounts:sign_in")
     response["Clear-Site-Data"] = '"cache", "storage"'
     return response
-
-
-@signed_in
-def account(request: PortalRequest) -> HttpResponse:
-    form = ProfileForm(request.POST or None, instance=request.user)
-    if request.method == "POST" and form.is_valid():
-        people.change_profile(request, form)
-        messages.success(request, "Your account is saved.")
-        return redirect("accounts:account")
-    request.user.refresh_from_db()
-    context = {"form": form, "authenticator": authenticators.confirmed(request.user)}
-    return render(request, "accounts/account.html", context)
-
-
-@signed_in
-@never_cache
-@sensitive_post_parameters()
-def password_change(request: PortalRequest) -> HttpResponse:
-    form = NewPasswordForm(request, request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        people.change_password(request, form.cleaned_data["new_password1"])
-        messages.success(request, "Your password is changed. Every other session and your production access ended.")
-        return redirect("accounts:account")
-    return render(request, "accounts/password_change.html", {"form": form})
 
 
 password_reset = public(

@@ -4,14 +4,17 @@ import hashlib
 from datetime import datetime
 
 from django.conf import settings
+from django.db import transaction
 from django.middleware.csrf import rotate_token
 from django.utils import timezone
 
+from accounts import mail
 from accounts.activity import record
 from accounts.actor import Actor
 from accounts.acts import Act
+from accounts.browsers import device_of
 from accounts.http import PortalRequest
-from accounts.models import Authenticator, Interrupted, ProductionWindow, User, WindowQuerySet
+from accounts.models import Authenticator, Interrupted, ProductionWindow, Session, User, WindowQuerySet
 from accounts.sessions import SessionStore
 
 IN_SESSION = "window"
@@ -37,6 +40,10 @@ def open_for(request: PortalRequest, authenticator: Authenticator, step: int, no
     """
     if request.window:
         _end(ProductionWindow.objects.filter(pk=request.window.pk), ProductionWindow.End.NEW_CODE, now)
+    device = device_of(request)
+    earlier = ProductionWindow.objects.filter(user=request.user)
+    # The first window of an authenticator is told of as setting it up
+    unseen = earlier.filter(authenticator=authenticator).exists() and not earlier.filter(device=device).exists()
     before = request.session.session_key or ""
     request.session.cycle_key()
     rotate_token(request)
@@ -50,6 +57,7 @@ def open_for(request: PortalRequest, authenticator: Authenticator, step: int, no
         ends_at=now + settings.PRODUCTION_WINDOW,
         address=request.address,
         browser=request.browser,
+        device=device,
     )
     Interrupted.objects.filter(session_key=before).update(session_key=request.session.session_key)
     request.session[IN_SESSION] = str(window.pk)
@@ -58,6 +66,8 @@ def open_for(request: PortalRequest, authenticator: Authenticator, step: int, no
     request.session.save()
     request.window = window
     record(Act.WINDOW_OPENED, Actor.of(request), after={"until": window.ends_at.isoformat()})
+    if unseen:
+        mail.window_from_new_browser(Actor.of(request), window)
     return window
 
 
@@ -91,6 +101,29 @@ def end(request: PortalRequest) -> None:
 
 def end_one(window: ProductionWindow, why: ProductionWindow.End) -> bool:
     return bool(_end(ProductionWindow.objects.filter(pk=window.pk), why, timezone.now()))
+
+
+def sessions_of(user: User) -> list[Session]:
+    """List a person's browser sessions that still last, newest first, each with its open `window` or None."""
+    now = timezone.now()
+    windows = {w.session_key: w for w in ProductionWindow.objects.open_at(now).filter(user=user)}
+    sessions = list(Session.objects.filter(user=user, expire_date__gt=now).order_by("-signed_in_at"))
+    for session in sessions:
+        session.window = windows.get(session.session_key)
+    return sessions
+
+
+@transaction.atomic
+def end_of_session(by: Actor, session: Session) -> None:
+    """End the window of one of a person's browser sessions, as asked from any of them."""
+    if end_session(by.user, session.session_key):
+        record(Act.WINDOW_ENDED, by, after={"browser": session.browser, "address": session.address})
+
+
+def end_session(user: User, session_key: str) -> int:
+    """End the window of one browser session, as asked by its person from another one."""
+    windows = ProductionWindow.objects.filter(user=user, session_key=session_key)
+    return _end(windows, ProductionWindow.End.BY_PERSON, timezone.now())
 
 
 def end_all(user: User, why: ProductionWindow.End) -> int:

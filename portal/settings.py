@@ -87,7 +87,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "portal.context.frame",
             ],
-            "builtins": ["portal.templatetags.portal"],
+            "builtins": ["portal.templatetags.portal", "accounts.templatetags.accounts"],
         },
     }
 ]
@@ -143,6 +143,7 @@ SESSION_COOKIE_NAME = "__Host-session" if SECURE else "session"
 CSRF_COOKIE_NAME = "__Host-csrf" if SECURE else "csrf"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "portal.errors.csrf_failure"
+ENROLMENT_MAIL_CODE = env.bool("ENROLMENT_MAIL_CODE", not DEMO)
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 OTP_TOTP_ISSUER = env.str("AUTHENTICATOR_ISSUER", "Developer Portal")
 

@@ -4,6 +4,7 @@ import base64
 import re
 from datetime import timedelta
 from io import BytesIO
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -15,7 +16,7 @@ from django.utils import timezone
 from PIL import Image
 
 from accounts import authenticators
-from accounts.models import Activity, Authenticator, ProductionWindow
+from accounts.models import Activity, Authenticator, MailCode, ProductionWindow
 from tests.cast import PASSWORD, Cast, signed_in, unlocked
 from tests.codes import code_for, code_of
 
@@ -67,9 +68,80 @@ def test_nothing_begins_without_the_password(cast: Cast) -> None:
 def test_a_wrong_first_code_says_what_to_check_and_keeps_the_secret(cast: Cast) -> None:
     client = signed_in(cast.alice)
     uri = read_qr(begin(client))
-    answer = client.post(SET_UP, {"step": "code", "code": code_of(cast.alice, 10)}).content.decode()
-    assert "That code is not right" in answer
-    assert read_qr(answer) == uri
+    for code, said in (
+        (code_of(cast.alice, 10), "clock is about 5 min ahead"),
+        (code_of(cast.alice, -3), "clock is about 1 min 30 s behind"),
+        (never_right(cast), "That code is not right"),
+    ):
+        answer = client.post(SET_UP, {"step": "code", "code": code}).content.decode()
+        assert said in answer
+        assert read_qr(answer) == uri
+
+
+def never_right(cast: Cast) -> str:
+    """A code that no clock makes that is off by a day or less."""
+    now = timezone.now()
+    authenticator = Authenticator.objects.get(user=cast.alice)
+    return next(code for code in (f"{n:06d}" for n in range(99)) if authenticator.steps_off(code, now) is None)
+
+
+def test_once_in_force_a_code_of_another_time_says_nothing_about_the_clock(cast: Cast) -> None:
+    """It would tell an attacker which code comes next."""
+    unlocked(cast.alice)
+    page = signed_in(cast.alice).post("/authenticator/", {"code": code_of(cast.alice, 10)}).content.decode()
+    assert "That code is not right" in page
+    assert "ahead" not in page
+
+
+def mail_code() -> str:
+    return next(line for line in str(mail.outbox[-1].body).splitlines() if line.isdigit())
+
+
+@pytest.fixture
+def by_mail(settings: Any) -> None:
+    settings.ENROLMENT_MAIL_CODE = True
+
+
+@pytest.mark.usefixtures("by_mail")
+def test_with_the_setting_a_code_from_the_mail_is_asked_for_too(
+    cast: Cast, django_capture_on_commit_callbacks: Any
+) -> None:
+    client = signed_in(cast.alice)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert "data:image" not in begin(client)
+    code = mail_code()
+    assert code not in str(MailCode.objects.values())
+    wrong = f"{(int(code) + 1) % 10**6:06d}"
+    assert "not the code from the mail" in client.post(SET_UP, {"step": "mail", "code": wrong}).content.decode()
+    assert client.post(SET_UP, {"step": "mail", "code": code}).status_code == 302
+    assert "data:image" in client.get(SET_UP).content.decode()
+    assert not MailCode.objects.exists(), "once"
+
+
+@pytest.mark.usefixtures("by_mail")
+def test_the_code_from_the_mail_belongs_to_its_session_and_lasts_ten_minutes_and_five_tries(
+    cast: Cast, django_capture_on_commit_callbacks: Any
+) -> None:
+    client, other, start = signed_in(cast.alice), signed_in(cast.alice), timezone.now()
+    with django_capture_on_commit_callbacks(execute=True):
+        begin(client)
+    code = mail_code()
+    other.post(SET_UP, {"step": "mail", "code": code})
+    assert not Authenticator.objects.exists()
+    with time_machine.travel(start + timedelta(minutes=11)):
+        assert "no longer works" in client.post(SET_UP, {"step": "mail", "code": code}).content.decode()
+    for _ in range(5):
+        client.post(SET_UP, {"step": "mail", "code": f"{(int(code) + 1) % 10**6:06d}"})
+    assert "no longer works" in client.post(SET_UP, {"step": "mail", "code": code}).content.decode()
+    assert not Authenticator.objects.exists()
+
+
+@pytest.mark.usefixtures("by_mail")
+def test_the_first_code_alone_sets_nothing_up(cast: Cast) -> None:
+    client = signed_in(cast.alice)
+    begin(client)
+    answer = client.post(SET_UP, {"step": "code", "code": "123456"}).content.decode()
+    assert "Start again" in answer
 
 
 def test_a_new_start_voids_the_one_before(cast: Cast) -> None:
