@@ -48,7 +48,7 @@ def transport(request: AppRequest, app: str, environment: str) -> HttpResponse:
         if answer:
             form.add_error(None, answer)
         status = 409 if answer else 400
-    card = card_of(request.environment)
+    card = card_of(request)
     context = {"form": form, "card": card, "difference": difference(card.package, package), "active": "overview"}
     return render(request, "deployments/transport.html", context, status=status)
 
@@ -71,7 +71,7 @@ def restart(request: AppRequest, app: str, environment: str) -> HttpResponse:
 def _choose(request: AppRequest) -> HttpResponse:
     asked = request.method == "POST"
     context = {
-        "card": card_of(request.environment),
+        "card": card_of(request),
         "packages": request.app.packages.all()[:OFFERED],
         "error": "Choose a package." if asked else "",
         "active": "overview",
@@ -80,7 +80,7 @@ def _choose(request: AppRequest) -> HttpResponse:
 
 
 def _confirm(request: AppRequest, kind: JobKind) -> HttpResponse:
-    card = card_of(request.environment)
+    card = card_of(request)
     problem, status = _senseless(card, kind), 200
     if request.method == "POST":
         answer = _ask(request, kind)

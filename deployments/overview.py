@@ -1,15 +1,17 @@
 """What pages show of environments and packages, read with few queries whatever the number of rows."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
+
+from django.db.models import OuterRef, Subquery
 
 from deployments.manifests import Constant
 from deployments.models import Job, Live, Package
 from deployments.runtimes import get_runtime
 from deployments.states import EnvironmentState
 from environments.access import AppRequest
-from environments.models import App, Environment, NodePermission
+from environments.models import Environment, NodePermission
 from environments.permissions import Permission, allowed
 
 
@@ -20,6 +22,7 @@ class Card:
     environment: Environment
     live: Live | None
     active: list[Job]
+    may_transport: bool
 
     @property
     def state(self) -> str:
@@ -40,43 +43,31 @@ class Card:
         return get_runtime().address(self.environment.host)
 
 
-def cards_of(app: App) -> list[Card]:
-    """Give all environments of an app, in two queries."""
-    environments = list(app.environments.select_related("live__package"))
+def cards_of(request: AppRequest) -> list[Card]:
+    """Give all environments of the app, and whether the person may transport there, in two queries."""
+    own = NodePermission.objects.filter(membership=request.membership, permission=Permission.TRANSPORT)
+    granted = own.filter(environment=OuterRef("pk")).values("granted")
+    environments = request.app.environments.select_related("live__package").annotate(granted=Subquery(granted))
     active: dict[int, list[Job]] = {}
-    for job in Job.objects.active().filter(environment__app=app).order_by("pk"):
+    for job in Job.objects.active().filter(environment__app=request.app).order_by("pk"):
         active.setdefault(job.environment_id, []).append(job)
-    return [_card(environment, active.get(environment.pk, [])) for environment in environments]
+    return [_card(request, environment, active.get(environment.pk, [])) for environment in environments]
 
 
-def card_of(environment: Environment) -> Card:
+def card_of(request: AppRequest) -> Card:
+    """Give the environment of the address."""
+    environment = request.environment
     live = Live.objects.filter(environment=environment).select_related("package").first()
     active = list(environment.jobs.active().order_by("pk"))
-    return Card(environment, live, active)
+    return Card(environment, live, active, allowed(Permission.TRANSPORT, request.standing, environment.is_production))
 
 
-def _card(environment: Environment, active: list[Job]) -> Card:
+def _card(request: AppRequest, environment: Any, active: list[Job]) -> Card:
     for job in active:
         job.environment = environment
-    return Card(environment, getattr(environment, "live", None), active)
-
-
-def permitted(request: AppRequest, environments: Iterable[Environment], permission: Permission) -> set[int]:
-    """Give the numbers of those environments on which the person holds the permission, in one query."""
-    found = NodePermission.objects.filter(membership=request.membership, permission=permission)
-    granted = dict(found.values_list("environment_id", "granted"))
-    return {
-        environment.pk
-        for environment in environments
-        if allowed(
-            permission,
-            replace(
-                request.standing,
-                settings={permission: granted[environment.pk]} if environment.pk in granted else {},
-            ),
-            environment.is_production,
-        )
-    }
+    settings = {} if environment.granted is None else {Permission.TRANSPORT: environment.granted}
+    may = allowed(Permission.TRANSPORT, replace(request.standing, settings=settings), environment.is_production)
+    return Card(environment, getattr(environment, "live", None), active, may)
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from accounts.actor import Actor
 from deployments.errors import NoRoom
 from deployments.forms import UploadForm
-from deployments.overview import cards_of, permitted
+from deployments.overview import cards_of
 from deployments.packages import PackageRefused
 from deployments.repository import NO_ROOM, upload_package
 from deployments.uploads import NO_ROOM as LACKED_ROOM
 from environments.access import AppRequest, deployer
 from environments.flows import NotPermitted
-from environments.permissions import Permission
 
 PAGE = 50
 
@@ -67,13 +66,12 @@ def _upload_page(request: AppRequest, form: UploadForm, status: int) -> HttpResp
 @deployer()
 def package(request: AppRequest, app: str, package: UUID) -> HttpResponse:
     found = get_object_or_404(request.app.packages, key=package)
-    cards = cards_of(request.app)
-    may = permitted(request, (card.environment for card in cards), Permission.TRANSPORT)
+    cards = cards_of(request)
     context = {
         "package": found,
         "contents": found.contents,
-        "places": [(card, card.environment.pk in may, card.package == found) for card in cards],
-        "may_anywhere": bool(may),
+        "places": [(card, card.may_transport, card.package == found) for card in cards],
+        "may_anywhere": any(card.may_transport for card in cards),
         "active": "packages",
     }
     return render(request, "deployments/package.html", context)

@@ -99,7 +99,7 @@ def _store(package: Package, by: Actor, file: File[bytes]) -> Package | None:
         with transaction.atomic():
             package.file.save(file.name or "package.zip", file, save=False)
             package.save()
-            record(Act.PACKAGE_UPLOADED, by, str(package), app=package.app, after={"sha256": package.sha256})
+            record(Act.PACKAGE_UPLOADED, by, str(package), app=package.app, after={"SHA-256": package.sha256})
     except BaseException as error:
         if package.file.name:
             default_storage.delete(package.file.name)

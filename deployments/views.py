@@ -6,10 +6,9 @@ from django.shortcuts import get_object_or_404, render
 
 from accounts.models import Activity, ProductionWindow
 from deployments.models import Job
-from deployments.overview import card_of, cards_of, permitted
+from deployments.overview import card_of, cards_of
 from deployments.states import JobKind, JobState
 from environments.access import AppRequest, deployer, member
-from environments.permissions import Permission
 
 LATEST = 10  # packages and activity entries on the app's page
 RECENT = 5  # deployments on an environment's page
@@ -19,9 +18,10 @@ PAGE = 50
 @member()
 def app(request: AppRequest, app: str) -> HttpResponse:
     """Show an app; members whose role does not deploy see the state of its environments only."""
-    cards = cards_of(request.app)
+    cards = cards_of(request)
     context = {"cards": cards, "busy": any(card.job for card in cards), "active": "environments"}
     if request.standing.deploys:
+        context["may_transport"] = {card.environment.pk for card in cards if card.may_transport}
         packages = list(request.app.packages.all()[: LATEST + 1])
         context |= {"packages": packages[:LATEST], "more": len(packages) > LATEST}
         context["entries"] = Activity.objects.filter(app_id=request.app.pk)[:LATEST]
@@ -30,13 +30,13 @@ def app(request: AppRequest, app: str) -> HttpResponse:
 
 @deployer()
 def environment(request: AppRequest, app: str, environment: str) -> HttpResponse:
-    card = card_of(request.environment)
+    card = card_of(request)
     if getattr(request, "htmx", False) and not card.active:
         # What the page watched has ended: heading and actions change with it
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     context = {
         "card": card,
-        "may_transport": bool(permitted(request, [request.environment], Permission.TRANSPORT)),
+        "may_transport": card.may_transport,
         "recent": request.environment.jobs.all()[:RECENT],
         "latest_package": None if card.package else request.app.packages.first(),
         "active": "overview",
@@ -60,23 +60,22 @@ def job(request: AppRequest, app: str, environment: str, number: int) -> HttpRes
     steps = list(found.steps.all())
     for step in steps:
         step.job = found
-    queue = request.environment.jobs.active()
+    card = card_of(request)
     context = {
         "job": found,
         "steps": steps,
-        "card": card_of(request.environment),
-        "ahead": queue.filter(pk__lt=found.pk).count() if found.state == JobState.QUEUED else 0,
+        "card": card,
+        "ahead": sum(other.pk < found.pk for other in card.active) if found.state == JobState.QUEUED else 0,
         "authorised": ProductionWindow.objects.filter(pk=found.window).first() if found.window else None,
         "runs": found.state == JobState.DONE and found.kind != JobKind.STOP,
-        "again": _again(request, found),
+        "again": card.may_transport and _changed_version(found),
         "active": "deployments",
     }
     changing_part = getattr(request, "htmx", False)
     return render(request, "deployments/_job.html" if changing_part else "deployments/job.html", context)
 
 
-def _again(request: AppRequest, job: Job) -> bool:
-    """Say whether the version before is offered again: it was another one, and this one is what was transported."""
+def _changed_version(job: Job) -> bool:
+    """Say whether the job brought another version than the one before, so that going back makes sense."""
     changed = job.package_before_id is not None and job.package_before_id != job.package_id
-    offered = job.kind == JobKind.TRANSPORT and job.state == JobState.DONE and changed
-    return offered and bool(permitted(request, [request.environment], Permission.TRANSPORT))
+    return job.kind == JobKind.TRANSPORT and job.state == JobState.DONE and changed

@@ -47,7 +47,7 @@ def test_the_app_shows_what_is_where_the_packages_and_what_happened(cast: Cast) 
     assert "http://test--calc.apps.localhost" in page
     assert page.count("No package was transported here yet.") == 2
     assert "Needs a code" in page
-    assert "completed: Transport calc 1.0.0 to Test" in page
+    assert "Completed: Transport calc 1.0.0 to Test" in page
 
 
 def test_a_member_without_the_deploy_permission_sees_how_the_environments_are_and_no_more(cast: Cast) -> None:

@@ -15,6 +15,7 @@ from django.test import Client
 from accounts.actor import Actor
 from accounts.acts import Act
 from accounts.models import Activity, Session
+from deployments import repository
 from deployments.models import Package
 from deployments.uploads import remove_abandoned
 from environments.flows import add_member
@@ -169,3 +170,16 @@ def test_what_a_killed_upload_left_is_removed_a_day_later(settings: Any) -> None
     remove_abandoned()
     assert (old.exists(), young.exists()) == (False, True)
     young.unlink()
+
+
+def test_one_that_comes_second_by_a_hair_leaves_no_file(
+    cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both looked before either was there; the database decides."""
+    content = archive().read()
+    send(signed_in(cast.alice), SimpleUploadedFile("calc.zip", content))
+    before, looks = stored(settings), iter([None])
+    monkeypatch.setattr(repository, "_found", lambda app, sha256: next(looks, app.packages.get(sha256=sha256)))
+    answer = send(signed_in(cast.bob), SimpleUploadedFile("calc.zip", content))
+    assert answer.headers["Location"] == f"/apps/calc/packages/{Package.objects.get().key}/"
+    assert stored(settings) == before

@@ -10,7 +10,9 @@ from django.utils import timezone
 from accounts import authenticators
 from accounts.actor import Actor
 from accounts.models import Activity, ProductionWindow, User
+from deployments.execution import Execution
 from deployments.flows import request_job
+from deployments.journal import Lost
 from deployments.models import Job, Live, Package
 from deployments.models import Worker as WorkerRow
 from deployments.reconciliation import reconcile
@@ -376,3 +378,14 @@ def test_a_worker_is_alive_while_it_beats(db: None, runtime: FakeRuntime) -> Non
     assert is_alive()
     WorkerRow.objects.update(heartbeat=timezone.now() - timedelta(seconds=16))
     assert not is_alive()
+
+
+def test_a_job_that_was_taken_away_switches_nothing(cast: Cast, runtime: FakeRuntime) -> None:
+    job = request_job(JobKind.TRANSPORT, cast.test, Actor(cast.alice), make_package(cast.app, cast.alice))
+    claimed = Worker(runtime, "slow").claim()
+    assert claimed
+    Job.objects.filter(pk=job.pk).update(state=JobState.INTERRUPTED)
+    with pytest.raises(Lost):
+        Execution(claimed, runtime, lambda: False)._switch()
+    assert not Live.objects.exists()
+    assert runtime.calls == []
