@@ -1,7 +1,9 @@
 """Tags and filters of the look; they are built in, so no template loads them."""
 
+import re
 import unicodedata
 from datetime import datetime, timedelta
+from typing import Any
 
 from django import template
 from django.utils import timezone
@@ -17,6 +19,9 @@ register.filter("step_look", step_look)
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 _RELATIVE_UNTIL = timedelta(days=7)
+_HASH = re.compile(r"[0-9a-f]{40,}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\S+")
+_WAYS = {"shell": "from the command line", "admin": "in the admin", "API": "by the Deploy API"}
 
 
 @register.simple_tag
@@ -101,6 +106,8 @@ def duration(length: timedelta | float | None) -> str:
     if length is None:
         return "–"
     seconds = length.total_seconds() if isinstance(length, timedelta) else float(length)
+    if 0 < seconds < 0.05:
+        return "< 0.1 s"
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -114,6 +121,34 @@ def duration(length: timedelta | float | None) -> str:
 def lasting(start: datetime | None, end: datetime | None) -> str:
     """Write how long something took, or has taken until now when it has no end yet; nothing before it started."""
     return duration((end or timezone.now()) - start) if start else ""
+
+
+@register.filter
+def way(via: str) -> str:
+    """Say by which way something was done; nothing for the browser, where most is done."""
+    return _WAYS.get(via, "")
+
+
+@register.filter
+def becomes(before: Any, after: Any) -> list[tuple[str, str, str]]:
+    """Pair what was with what is, by name: ("Transport Rights", "no", "yes"); either may be missing."""
+    was = before if isinstance(before, dict) else {"": before}
+    now = after if isinstance(after, dict) else {"": after}
+    names = dict.fromkeys([*was, *now])
+    pairs = [(name, _in_words(was.get(name)), _in_words(now.get(name))) for name in names]
+    return [(name[:1].upper() + name[1:], old, new) for name, old, new in pairs if old or new]
+
+
+def _in_words(value: Any) -> str:
+    """Write a value of the activity record; of a hash enough to tell it from others: its package's page has it all."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_in_words, value))
+    text = "" if value is None else str(value)
+    if _HASH.fullmatch(text):
+        return text[:12]
+    return _exact(timezone.localtime(datetime.fromisoformat(text))) if _TIME.fullmatch(text) else text
 
 
 @register.filter
