@@ -5,19 +5,20 @@ from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
-from django.middleware.csrf import REASON_BAD_ORIGIN
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.middleware.csrf import REASON_BAD_ORIGIN, get_token
 from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from accounts import authenticators, pending, window
+from accounts import authenticators, pending, purposes, window
 from accounts.actor import Actor
 from accounts.browsers import mark
 from accounts.forms import CodeForm, HelpForm
 from accounts.guards import signed_in
 from accounts.http import PortalRequest
+from accounts.models import Authenticator
 from accounts.views import safe_next
 
 
@@ -28,19 +29,49 @@ def code(request: PortalRequest) -> HttpResponse:
     authenticator = authenticators.confirmed(request.user)
     if authenticator is None:
         return redirect(f"{reverse('accounts:set_up')}?{query_of(request)}")
+    context = _attempt(request, authenticator)
+    if context is None:
+        return go_on(request)
+    return render(request, "accounts/code.html", context, status=_status(request, context))
+
+
+@signed_in
+@never_cache
+def code_dialog(request: PortalRequest) -> HttpResponse:
+    """The same for a dialog on the page itself: 204 when the window is open, 409 when only the page can help.
+
+    A right code is answered with the new CSRF token, with which the page's own form goes on.
+    """
+    if request.method == "GET" and request.window:
+        return HttpResponse(status=204)
+    authenticator = authenticators.confirmed(request.user)
+    if authenticator is None or authenticator.blocked_at:
+        return HttpResponse(status=409)
+    context = _attempt(request, authenticator)
+    if context is None:
+        return mark(request, JsonResponse({"csrf": get_token(request)}))
+    status = max(_status(request, context), 422 if request.method == "POST" else 200)
+    return render(request, "accounts/_code_form.html", context | {"dialog": True}, status=status)
+
+
+def _attempt(request: PortalRequest, authenticator: Authenticator) -> dict[str, Any] | None:
+    """Try the code that was sent; None when it opened the window, else what the form shows."""
     form = CodeForm(request.POST or None)
     context = purpose_of(request) | {"form": form, "blocked": authenticator.blocked_at}
     if request.method == "POST" and form.is_valid():
         try:
             authenticators.enter_code(request, form.cleaned_data["code"])
-            return go_on(request)
+            return None
         except authenticators.CodeRefused as refused:
             form.add_error("code", str(refused))
             context |= {"until": refused.until, "blocked": refused.blocked}
     elif not form.errors:
         context["until"] = authenticators.waits_until(authenticator)
-    status = 429 if request.method == "POST" and context.get("until") else 200
-    return render(request, "accounts/code.html", context, status=status)
+    return context
+
+
+def _status(request: PortalRequest, context: dict[str, Any]) -> int:
+    return 429 if request.method == "POST" and context.get("until") else 200
 
 
 @signed_in
@@ -105,7 +136,9 @@ def _is_secret(name: str) -> bool:
 def purpose_of(request: PortalRequest) -> dict[str, Any]:
     """Say why a code is asked for: what waits, or the page that was asked for."""
     kept = pending.find(request, request.GET.get("waiting", ""))
-    return {"purpose": kept.title if kept else _named(safe_next(request)), "query": query_of(request)}
+    target = safe_next(request)
+    words = kept.title if kept else purposes.read(request.GET.get("for", ""), target) or _named(target)
+    return {"purpose": words, "query": query_of(request)}
 
 
 def _named(path: str) -> str:
@@ -119,7 +152,7 @@ def _named(path: str) -> str:
 
 
 def query_of(request: HttpRequest) -> str:
-    return urlencode({name: request.GET[name] for name in ("next", "waiting") if name in request.GET})
+    return urlencode({name: request.GET[name] for name in ("next", "for", "waiting") if name in request.GET})
 
 
 def go_on(request: PortalRequest) -> HttpResponse:

@@ -5,7 +5,7 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib.auth import authenticate
-from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.forms import PasswordChangeForm, PasswordResetForm
 from django.core.exceptions import ValidationError
 
 from accounts.authenticators import SIX_DIGITS
@@ -16,6 +16,8 @@ from accounts.people import refused_sign_in, too_many_attempts
 WRONG_SIGN_IN = "E-mail and password don't fit together, or the account is not active. Check both and try again."
 WAIT = "Too many wrong passwords. Wait 15 minutes, or set a new password."
 ZONES = [("", "As my browser"), *((zone, zone) for zone in sorted(available_timezones()))]
+EMAIL_MISSING = {"required": "Enter the e-mail address."}
+PASSWORD_MISSING = {"required": "Enter your password."}
 PASSWORD_FIELD: dict[str, Any] = {"autocomplete": "current-password"}
 
 
@@ -36,9 +38,16 @@ class PasswordMixin:
 
 class SignInForm(PasswordMixin, forms.Form):
     username = forms.EmailField(
-        label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True})
+        label="E-mail",
+        error_messages=EMAIL_MISSING,
+        widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True}),
     )
-    password = forms.CharField(label="Password", strip=False, widget=forms.PasswordInput(attrs=PASSWORD_FIELD))
+    password = forms.CharField(
+        label="Password",
+        strip=False,
+        error_messages=PASSWORD_MISSING,
+        widget=forms.PasswordInput(attrs=PASSWORD_FIELD),
+    )
 
     def __init__(self, request: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,6 +69,7 @@ class ConfirmPasswordForm(PasswordMixin, forms.Form):
     password = forms.CharField(
         label="Your password",
         strip=False,
+        error_messages=PASSWORD_MISSING,
         help_text="So that nobody else sets up an authenticator on a screen you left open.",
         widget=forms.PasswordInput(attrs=PASSWORD_FIELD | {"autofocus": True}),
     )
@@ -93,10 +103,22 @@ def email_is_taken(email: str) -> bool:
     return User.objects.filter(email=email.lower()).exists()
 
 
+class ForgottenPasswordForm(PasswordResetForm):
+    email = forms.EmailField(
+        label="E-mail",
+        error_messages=EMAIL_MISSING,
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}),
+    )
+
+
 class EmailForm(ConfirmPasswordForm):
     """A new e-mail address, with the current password."""
 
-    email = forms.EmailField(label="New e-mail address", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    email = forms.EmailField(
+        label="New e-mail address",
+        error_messages=EMAIL_MISSING,
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
     field_order = ("email", "password")
 
     def __init__(self, request: PortalRequest, *args: Any, **kwargs: Any) -> None:

@@ -18,6 +18,7 @@ urlpatterns = [
     path("account/password/reset/sent/", views.password_reset_sent, name="password_reset_sent"),
     path("account/password/reset/<uidb64>/<token>/", views.password_reset_confirm, name="password_reset_confirm"),
     path("authenticator/", authenticator_views.code, name="code"),
+    path("authenticator/dialog/", authenticator_views.code_dialog, name="code_dialog"),
     path("authenticator/set-up/", set_up_views.set_up, name="set_up"),
     path("authenticator/end/", authenticator_views.end_window, name="end_window"),
     path("authenticator/help/", authenticator_views.help_page, name="help"),

@@ -14,7 +14,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from accounts import people
-from accounts.forms import SignInForm
+from accounts.forms import ForgottenPasswordForm, SignInForm
 from accounts.guards import public, signed_in
 from accounts.http import PortalRequest
 from accounts.models import User
@@ -59,6 +59,7 @@ def sign_out(request: PortalRequest) -> HttpResponse:
 password_reset = public(
     auth_views.PasswordResetView.as_view(
         template_name="accounts/password_reset.html",
+        form_class=ForgottenPasswordForm,
         email_template_name="emails/password_reset-text.txt",
         subject_template_name="emails/password_reset-subject.txt",
         success_url=reverse_lazy("accounts:password_reset_sent"),

@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from accounts import pending
+from accounts import pending, purposes
 from accounts.activity import record
 from accounts.actor import Actor
 from accounts.acts import Act
@@ -54,7 +54,10 @@ class BodyLimit:
         limit = (guard.max_body if guard else None) or settings.FORM_MAX_BYTES
         if size > limit:
             return render(request, "413.html", {"limit": limit}, status=413)
-        return decide(request, guard, kwargs, keep_form=False)
+        refusal = decide(request, guard, kwargs, keep_form=False)
+        # What began in time is not thrown away when it ends late: the gate doesn't ask again after the upload
+        request.let_in = refusal is None
+        return refusal
 
 
 class Gate:
@@ -71,7 +74,8 @@ class Gate:
         return response
 
     def process_view(self, request: Any, view: Callable[..., Any], args: Any, kwargs: Any) -> HttpResponse | None:
-        refusal = decide(request, guard_for(request, view), kwargs)
+        let_in = getattr(request, "let_in", False)
+        refusal = None if let_in else decide(request, guard_for(request, view), kwargs)
         if refusal is None and request.method == "POST" and CONFIRMED in request.GET:
             return _carry_out_once(request)
         return refusal
@@ -162,8 +166,21 @@ def _ask_for_code(request: AppRequest, guard: Guard, keep_form: bool) -> HttpRes
     """Send to the code page: a GET comes back to its address, a form waits on the server for this session."""
     form = keep_form and request.method == "POST"
     kept = pending.keep(request, doing(request, guard)) if form else None
-    query = {WAITING: str(kept.pk)} if kept else {"next": request.path if form else request.get_full_path()}
+    target = request.path if form else request.get_full_path()
+    query = {"next": target, "for": purposes.seal(_purpose(request, guard), target)}
+    if kept:
+        query = {WAITING: str(kept.pk)}
     return _go(request, reverse("accounts:code") + "?" + urlencode(query))
+
+
+def _purpose(request: AppRequest, guard: Guard) -> str:
+    """Say in words what a page is for: what its form does, else where it is."""
+    if guard is ADMIN:
+        return "The admin"
+    environment = getattr(request, "environment", None)
+    if guard.doing or environment is None:
+        return doing(request, guard)
+    return f"{environment.name} of {request.app.name}"
 
 
 def doing(request: AppRequest, guard: Guard) -> str:

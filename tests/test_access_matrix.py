@@ -46,6 +46,7 @@ ADDRESSES = {
     "accounts:end_session_window": SIGNED_IN,
     "accounts:end_other_sessions": SIGNED_IN,
     "accounts:code": SIGNED_IN,
+    "accounts:code_dialog": SIGNED_IN,
     "accounts:set_up": SIGNED_IN,
     "accounts:end_window": SIGNED_IN,
     "accounts:help": SIGNED_IN,

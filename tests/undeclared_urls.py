@@ -1,8 +1,9 @@
-"""The portal's addresses and two whose views forgot to say who may see them."""
+"""The portal's addresses, two whose views forgot to say who may see them, and an upload to an environment."""
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 
+from environments.access import deployer
 from portal.urls import handler403, handler404  # noqa: F401
 
 
@@ -10,7 +11,13 @@ def undeclared(request: HttpRequest, **kwargs: str) -> HttpResponse:
     return HttpResponse("reached")
 
 
+@deployer(max_body=1_000_000)
+def upload(request: HttpRequest, **kwargs: str) -> HttpResponse:
+    return HttpResponse("arrived" if request.FILES["file"].size else "empty")
+
+
 urlpatterns = [
+    path("apps/<slug:app>/environments/<slug:environment>/upload/", upload),
     path("undeclared/", undeclared),
     path("apps/<slug:app>/environments/<slug:environment>/undeclared/", undeclared),
     path("", include("portal.urls")),

@@ -191,3 +191,12 @@ def test_wrong_keys_refuse_codes_and_answer_in_words(enrolled: Cast, settings: o
     answer = client.post(CODE, {"code": code})
     assert answer.status_code == 200
     assert "Tell support" in answer.content.decode()
+
+
+def test_the_page_says_nothing_that_a_foreign_link_wants_it_to_say(enrolled: Cast) -> None:
+    client = signed_in(enrolled.alice)
+    own = client.get("/apps/calc/permissions/production/").headers["Location"]
+    moved = own.replace("next=%2Fapps%2Fcalc%2Fpermissions%2Fproduction%2F", "next=/")
+    assert "permissions on Production needs your code" in client.get(own).content.decode()
+    assert "permissions on Production needs your code" not in client.get(moved).content.decode()
+    assert "Win a car needs" not in client.get(CODE + "?next=/&for=Win a car:x").content.decode()

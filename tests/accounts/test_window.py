@@ -12,7 +12,7 @@ from accounts import authenticators, pending
 from accounts.actor import Actor
 from accounts.models import Authenticator, ProductionWindow, Session
 from tests.cast import PASSWORD, Cast, signed_in, unlock, unlocked
-from tests.codes import code_of
+from tests.codes import code_of, wrong_code
 
 GUARDED = "/apps/calc/permissions/production/"
 HOUR = timedelta(hours=1)
@@ -291,3 +291,32 @@ def test_a_link_that_opens_the_code_page_carries_nothing_out(cast: Cast) -> None
     answer = client.post(f"/authenticator/?next={stop}", {"code": code_of(cast.alice)})
     assert answer.status_code == 302
     assert answer.headers["Location"] == stop, "a GET, which shows what would happen"
+
+
+DIALOG = "/authenticator/dialog/"
+
+
+def test_the_dialog_asks_and_answers_with_the_token_to_go_on(cast: Cast) -> None:
+    client = signed_in(cast.alice)
+    assert client.get(DIALOG).status_code == 409, "setting up needs its page"
+    unlock(client, cast.alice)
+    assert client.get(DIALOG).status_code == 204, "open"
+    client.post("/authenticator/end/")
+    asked = client.get(DIALOG + "?next=/apps/calc/permissions/production/")
+    assert "Production of calc needs your code" in asked.content.decode()
+    assert "<html" not in asked.content.decode()
+    assert client.post(DIALOG, {"code": "12"}).status_code == 422
+    Authenticator.objects.update(last_step=0)
+    answer = client.post(DIALOG, {"code": code_of(cast.alice)})
+    assert answer.json()["csrf"]
+    assert is_open(client)
+
+
+def test_the_dialog_throttles_like_the_page(cast: Cast) -> None:
+    client = unlocked(cast.alice)
+    client.post("/authenticator/end/")
+    wrong = client.post(DIALOG, {"code": wrong_code(cast.alice)})
+    assert wrong.status_code == 429
+    assert client.post(DIALOG, {"code": code_of(cast.alice)}).status_code == 429
+    Authenticator.objects.update(blocked_at=timezone.now())
+    assert client.get(DIALOG).status_code == 409
