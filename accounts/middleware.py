@@ -12,7 +12,9 @@ ZONES = frozenset(available_timezones())
 
 
 class Person:
-    """Reads the open production window and shows times in the person's zone (the browser's until they set one)."""
+    """Reads the open production window, once: an upload that began in time is not thrown away when it ends late.
+
+    Shows times in the person's zone (the browser's until they set one)."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

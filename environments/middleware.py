@@ -54,10 +54,7 @@ class BodyLimit:
         limit = (guard.max_body if guard else None) or settings.FORM_MAX_BYTES
         if size > limit:
             return render(request, "413.html", {"limit": limit}, status=413)
-        refusal = decide(request, guard, kwargs, keep_form=False)
-        # What began in time is not thrown away when it ends late: the gate doesn't ask again after the upload
-        request.let_in = refusal is None
-        return refusal
+        return decide(request, guard, kwargs, keep_form=False)
 
 
 class Gate:
@@ -74,8 +71,7 @@ class Gate:
         return response
 
     def process_view(self, request: Any, view: Callable[..., Any], args: Any, kwargs: Any) -> HttpResponse | None:
-        let_in = getattr(request, "let_in", False)
-        refusal = None if let_in else decide(request, guard_for(request, view), kwargs)
+        refusal = decide(request, guard_for(request, view), kwargs)
         if refusal is None and request.method == "POST" and CONFIRMED in request.GET:
             return _carry_out_once(request)
         return refusal
