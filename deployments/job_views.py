@@ -25,7 +25,7 @@ OFFERED = 100  # packages to choose from; older ones are transported from their 
 
 def transporting(request: AppRequest) -> str:
     """Say what a form of the transport page is about to do."""
-    package = _find(request.app, request.POST.get("package", ""))
+    package = _find(request.app, request.POST.get("package") or request.GET.get("package", ""))
     return f"Transport {package or 'a package'} to {request.environment.name}"
 
 

@@ -19,7 +19,13 @@ class NewAppForm(forms.ModelForm[App]):
             "name": "As your team calls it.",
             "slug": "For addresses: two or more small letters, digits and single hyphens, for example calc.",
         }
-        error_messages = {"slug": {"unique": "This short name is taken. Choose another."}}
+        error_messages = {
+            "name": {"required": "Enter the name of the app."},
+            "slug": {
+                "required": "Enter a short name.",
+                "unique": "This short name is taken. Choose another.",
+            },
+        }
 
     def clean_slug(self) -> str:
         slug: str = self.cleaned_data["slug"]
@@ -36,7 +42,11 @@ class NewAppForm(forms.ModelForm[App]):
 
 
 class AddMemberForm(forms.Form):
-    email = forms.EmailField(label="E-mail", help_text="Of somebody who has an account on the portal.")
+    email = forms.EmailField(
+        label="E-mail",
+        help_text="Of somebody who has an account on the portal.",
+        error_messages={"required": "Enter the e-mail address of who is to join the team."},
+    )
     role = forms.ModelChoiceField(Role.objects.all(), label="Role", empty_label=None)
 
     def __init__(self, app: App, *args: Any, **kwargs: Any) -> None:

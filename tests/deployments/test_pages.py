@@ -270,6 +270,14 @@ class TestProduction:
         assert answer.headers["Location"].startswith("/authenticator/")
         assert unlocked(cast.alice).get(PRODUCTION + word).status_code == 200
 
+    def test_the_code_page_says_what_needs_the_code(self, cast: Cast) -> None:
+        package = make_package(cast.app, cast.alice)
+        unlocked(cast.alice)
+        client = signed_in(cast.alice)
+        page = text(client.get(f"{PRODUCTION}transport/?package={package.key}", follow=True))
+        assert "Transport calc 1.0.0 to Production needs your code" in page
+        assert "Production of Calc needs your code" in text(client.get(PRODUCTION, follow=True))
+
     def test_an_interrupted_transport_is_named_and_carried_out_after_the_code(self, cast: Cast) -> None:
         package = make_package(cast.app, cast.alice)
         client: Client = signed_in(cast.alice)
