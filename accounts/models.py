@@ -97,11 +97,16 @@ class Authenticator(TimestampMixin, ThrottlingMixin, Device):
     timestamps and the arithmetic are the library's. Only `accounts.authenticators` writes it.
     """
 
+    class Blocked(models.TextChoices):
+        WRONG_CODES = "codes", "after too many wrong codes"
+        PHONE_GONE = "phone", "because the phone is gone"
+
     user = models.ForeignKey(User, models.CASCADE, related_name="authenticators")
-    secret = models.TextField(editable=False)
+    secret = secrets.EncryptedText(editable=False)
     last_step = models.BigIntegerField(default=-1, editable=False)
     confirmed_at = models.DateTimeField(null=True)
     blocked_at = models.DateTimeField(null=True)
+    blocked_why = models.CharField(max_length=10, blank=True, choices=Blocked.choices)
 
     objects: ClassVar[models.Manager["Authenticator"]] = DeviceManager()
 
@@ -205,20 +210,31 @@ class Interrupted(models.Model):
     session_key = models.CharField(max_length=40)
     path = models.CharField(max_length=500)
     title = models.CharField(max_length=200)
-    fields = models.TextField()
+    fields = secrets.EncryptedText()
     kept_at = models.DateTimeField(default=timezone.now)
     done_at = models.DateTimeField(null=True)
 
 
 class ResetRequest(models.Model):
-    """Somebody who can't use their authenticator asks support to disable it."""
+    """Somebody who can't use their authenticator asks support to disable it; how support decided, and why.
+
+    `answer` is what the person was told: the reason for disabling it, or the message of a rejection.
+    """
+
+    class Outcome(models.TextChoices):
+        DISABLED = "disabled", "Disabled"
+        REJECTED = "rejected", "Rejected"
 
     user = models.ForeignKey(User, models.CASCADE, related_name="reset_requests")
-    note = models.TextField(blank=True, max_length=2000)
+    note = models.TextField(blank=True, max_length=8000)
+    phone_gone = models.BooleanField(default=False)
     asked_at = models.DateTimeField(default=timezone.now)
     address = models.CharField(max_length=45, blank=True)
     handled_at = models.DateTimeField(null=True)
     handled_by = models.CharField(max_length=150, blank=True)
+    outcome = models.CharField(max_length=10, blank=True, choices=Outcome.choices)
+    identity_check = models.TextField(blank=True)
+    answer = models.TextField(blank=True)
 
     class Meta:
         constraints = [
@@ -271,6 +287,7 @@ class Activity(models.Model):
             models.Index(fields=["app_id", "-id"], name="activity_of_an_app"),
             models.Index(fields=["environment_id", "-id"], name="activity_of_an_environment"),
             models.Index(fields=["actor_id", "act", "at"], name="activity_of_a_person"),
+            models.Index(fields=["act", "at"], name="activity_of_a_kind"),
         ]
 
     def __str__(self) -> str:

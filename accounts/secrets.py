@@ -2,6 +2,11 @@
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
+from django.db.models import TextField
+
+
+class EncryptedText(TextField):  # type: ignore[type-arg]
+    """A column that holds what `encrypt` made. It does not decrypt by itself: `accounts.keys` finds it by its type."""
 
 
 class Unreadable(Exception):
@@ -18,6 +23,18 @@ def decrypt(token: str) -> str:
         return _keys().decrypt(token.encode()).decode()
     except InvalidToken as error:
         raise Unreadable from error
+
+
+def reencrypt(token: str) -> str | None:
+    """Encrypt with the newest key what an older one encrypted; None when the newest one did already.
+
+    Raises Unreadable when none of the keys fits.
+    """
+    try:
+        Fernet(settings.ENCRYPTION_KEYS[0]).decrypt(token.encode())
+    except InvalidToken:
+        return encrypt(decrypt(token))
+    return None
 
 
 def _keys() -> MultiFernet:
