@@ -45,7 +45,7 @@ class Router:
     def configure(self, port: int, domain: str) -> None:
         """Write what a starting router reads: hosts are `<label>.<domain>`, on the loopback addresses' `port`."""
         files.make_private(self._folder)
-        files.write_json(self.layout.run / CONFIGURATION, _configuration(self.layout.log, port, domain))
+        files.write_json(self.layout.run / CONFIGURATION, _configuration(port, domain))
 
     def command(self) -> list[str]:
         return ["caddy", "run", "--config", CONFIGURATION]
@@ -122,7 +122,7 @@ def _instance(entry: Path | None) -> Instance | None:
     return Instance(int(environment), int(number))
 
 
-def _configuration(log: Path, port: int, domain: str) -> dict[str, Any]:
+def _configuration(port: int, domain: str) -> dict[str, Any]:
     host = {"Host": {"name": "host", "pattern": f"^({LABEL})\\.{re.escape(domain)}(:[0-9]+)?$"}}
     known = [
         {"match": _file("to-*"), "handle": [_proxy()], "terminal": True},
@@ -141,7 +141,7 @@ def _configuration(log: Path, port: int, domain: str) -> dict[str, Any]:
     }
     return {
         "admin": {"listen": f"unix/{SOCKET}", "origins": ["portal"], "config": {"persist": False}},
-        "logging": _logging(log),
+        "logging": _logging(),
         "apps": {"http": {"grace_period": "5s", "servers": {"environments": server}}},
     }
 
@@ -177,8 +177,8 @@ ENDED = _page(503, "This environment does not run", "Its team sees why in the po
 SILENT = _page(503, "This environment does not answer", "Try again in a moment. Its team sees why in the portal.")
 
 
-def _logging(log: Path) -> dict[str, Any]:
-    visits = {"output": "file", "filename": str(log / "access.log"), "roll_size_mb": 20, "roll_keep": 5}
+def _logging() -> dict[str, Any]:
+    visits = {"output": "file", "filename": "../log/access.log", "roll_size_mb": 20, "roll_keep": 5}
     return {
         "logs": {
             "default": {"level": "ERROR", "exclude": ["http.log.access"]},

@@ -24,6 +24,8 @@ from deployments.runtimes.layout import CODE, PATIENCE, Layout, Record
 
 SOCKET = "supervisord.sock"
 CONFIGURATION = "supervisord.conf"
+# Quotes, what begins a comment, and patterns
+UNREADABLE = set("\"';#[]*?")
 ANSWER_WITHIN = 20  # seconds; supervisord is busy for a moment when many programs start at once
 # Nothing of the portal's own: whatever supervisord has in its environment, every program of it gets
 CLEAN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
@@ -41,18 +43,20 @@ class Program:
     priority: int
 
 
-def python(module: str, argument: str) -> str:
-    """Give the command that runs a module's `main` with one path, and dies with supervisord."""
+def python(module: str, argument: Path, ending: str) -> str:
+    """Give the command that runs a module's `main` with one path, and gets the signal when supervisord dies."""
     code = f"from {module} import main; main()"
     # supervisord takes it apart as a shell would, after it replaced what a percent sign begins
-    return f"setpriv --pdeathsig {{signal}} -- {quoted(sys.executable)} -EsS -c '{code}' {quoted(argument)}"
+    return f"setpriv --pdeathsig {ending} -- {quoted(sys.executable)} -EsS -c '{code}' {quoted(argument)}"
 
 
 def quoted(value: str | Path) -> str:
     """Make a path safe for supervisord's files. RuntimeFailure for paths that can't be made so."""
     text = str(value)
-    if not text.isprintable() or set(text) & set("\"';"):
-        raise RuntimeFailure(f"supervisord can't read the path {text!r}. Move the portal to one without quotes.")
+    if not text.isprintable() or set(text) & UNREADABLE:
+        raise RuntimeFailure(
+            f"supervisord can't read the path {text!r}. Move the portal to one without {''.join(sorted(UNREADABLE))}"
+        )
     return '"' + text.replace("\\", "\\\\").replace("%", "%%") + '"'
 
 
@@ -69,11 +73,15 @@ class Supervision:
         for program in programs:
             path = self.layout.run / f"program-{program.name}.json"
             files.write_json(path, [list(program.command), program.environment, str(program.folder)])
-            command = python("deployments.runtimes.execute", str(path)).format(signal="TERM")
+            command = python("deployments.runtimes.execute", path, "TERM")
             log = self.layout.log / f"{program.name}.log"
             sections.append(
                 _PROGRAM.format(
-                    name=program.name, command=command, code=_plain(CODE), log=_plain(log), priority=program.priority
+                    name=program.name,
+                    command=command,
+                    code=_plain(CODE),
+                    log=self._from_run(log),
+                    priority=program.priority,
                 )
             )
         files.write(self.layout.run / CONFIGURATION, "\n".join(sections))
@@ -87,10 +95,12 @@ class Supervision:
         path = self.layout.programs / f"{record.name}.ini"
         log = self.layout.output(record.environment, record.number)
         files.make_private(log.parent)
-        command = python("deployments.runtimes.launcher", str(record.folder)).format(signal="KILL")
+        command = python("deployments.runtimes.launcher", record.folder, "KILL")
         files.write(
             path,
-            _INSTANCE.format(name=record.name, command=command, code=_plain(CODE), log=_plain(log), patience=PATIENCE),
+            _INSTANCE.format(
+                name=record.name, command=command, code=_plain(CODE), log=self._from_run(log), patience=PATIENCE
+            ),
         )
         return path
 
@@ -151,6 +161,10 @@ class Supervision:
             supervisor.stopAllProcesses(False)
             supervisor.shutdown()
 
+    def _from_run(self, path: Path) -> str:
+        """Give the path as supervisord finds it, whose own folder is `run`."""
+        return f"../{path.relative_to(self.layout.var)}"
+
     @contextmanager
     def _asked(self) -> Iterator[Any]:
         transport = UnixTransport(self.layout.run, SOCKET, ANSWER_WITHIN)
@@ -177,6 +191,7 @@ def _plain(value: Path) -> str:
     return str(value).replace("%", "%%")
 
 
+# The socket's path is a short one: supervisord would make a whole one of a bare name, and 107 bytes are the most
 _SUPERVISORD = """\
 [supervisord]
 nodaemon=true
@@ -189,7 +204,7 @@ logfile_backups=2
 {user}
 
 [unix_http_server]
-file=supervisord.sock
+file=/proc/self/cwd/supervisord.sock
 chmod=0600
 
 [rpcinterface:supervisor]

@@ -113,7 +113,7 @@ class LocalNode:
 
     def get(self, host: str = HOST, path: str = "/", address: str = "127.0.0.1") -> tuple[int, str]:
         """Ask the router as a browser would for a host's label."""
-        connection = http.client.HTTPConnection(address, self.port, timeout=10)
+        connection = http.client.HTTPConnection(address, self.port, timeout=60)
         try:
             connection.request("GET", path, headers={"Host": f"{host}.apps.localhost:{self.port}"})
             answer = connection.getresponse()

@@ -20,6 +20,11 @@ from tests.deployments.node import HOST, SERVER, LocalNode, processes_with, runn
 RUNNING, ENDED, ABSENT = InstanceState.RUNNING, InstanceState.ENDED, InstanceState.ABSENT
 
 
+def mark(name: str) -> str:
+    """Give a word for command lines that no other run of the tests on this machine has."""
+    return f"{name}-{os.getpid()}"
+
+
 def empty(node: LocalNode) -> str:
     return node.release({"app.py": ""})
 
@@ -91,11 +96,11 @@ def test_starting_what_runs_already_changes_nothing(node: LocalNode) -> None:
 
 
 def test_stopping_leaves_no_process_behind(node: LocalNode) -> None:
-    instance = node.start(node.release("forks"), "python3 app.py leaves-one-behind")
+    instance = node.start(node.release("forks"), f"python3 app.py {mark('leaves-one-behind')}")
     assert node.healthy(instance).healthy
-    wait_until(lambda: len(processes_with("leaves-one-behind")) >= 2)
+    wait_until(lambda: len(processes_with(mark("leaves-one-behind"))) >= 2)
     node.runtime.stop(instance, 0.5)
-    assert processes_with("leaves-one-behind") == []
+    assert processes_with(mark("leaves-one-behind")) == []
     assert node.runtime.status(instance).state is ABSENT
     assert node.runtime.instances() == []
     assert processes.descendants(node.node.pid) == _portal_processes(node)
@@ -111,19 +116,19 @@ def _portal_processes(node: LocalNode) -> list[int]:
 
 def test_an_instance_that_ends_by_itself_takes_everything_along(node: LocalNode) -> None:
     release = node.release({"app.py": ""})
-    instance = node.start(release, "(sleep 600; : outlives-its-parent) & sleep 0.2; exit 3")
+    instance = node.start(release, f"(sleep 600; : {mark('outlives-its-parent')}) & sleep 0.2; exit 3")
     wait_until(lambda: node.runtime.status(instance).state is ENDED)
     assert node.runtime.status(instance).ended == "exit code 3"
-    assert processes_with("outlives-its-parent") == []
+    assert processes_with(mark("outlives-its-parent")) == []
 
 
 def test_it_ends_what_takes_no_notice_of_being_asked(node: LocalNode) -> None:
-    instance = node.start(node.release("ignores_term"), "exec python3 app.py does-not-listen")
+    instance = node.start(node.release("ignores_term"), f"exec python3 app.py {mark('does-not-listen')}")
     assert node.healthy(instance).healthy
     began = time.monotonic()
     node.runtime.stop(instance, 0.7)
     assert 0.6 < time.monotonic() - began < 4
-    assert processes_with("does-not-listen") == []
+    assert processes_with(mark("does-not-listen")) == []
     assert "Asked to end; staying." in node.runtime.output(instance)
 
 
@@ -220,24 +225,24 @@ def test_it_keeps_data_from_one_instance_to_the_next(node: LocalNode) -> None:
 
 
 def test_a_killed_launcher_takes_its_sandbox_along_and_is_started_again(node: LocalNode) -> None:
-    instance = node.serve(command="python3 app.py orphaned", ANSWER="1")
+    instance = node.serve(command=f"python3 app.py {mark('orphaned')}", ANSWER="1")
     record = node.runtime.layout.record(instance.environment, instance.number)
-    launcher, marked = record.state["launcher"], set(processes_with("orphaned"))
+    launcher, marked = record.state["launcher"], set(processes_with(mark("orphaned")))
     os.kill(launcher, signal.SIGKILL)
-    wait_until(lambda: not marked & set(processes_with("orphaned")))
+    wait_until(lambda: not marked & set(processes_with(mark("orphaned"))))
     wait_until(lambda: record.state["launcher"] != launcher)
     assert node.healthy(instance).healthy
 
 
 def test_everything_comes_back_after_supervision_was_killed(tmp_path: Path) -> None:
     with running_node(tmp_path / "var") as node:
-        instance = node.serve(command="python3 app.py comes-back", ANSWER="here")
+        instance = node.serve(command=f"python3 app.py {mark('comes-back')}", ANSWER="here")
         gone = node.start(node.release({"app.py": ""}), "sleep 600")
         node.runtime.stop(gone, 1)
         node.runtime.route(HOST, instance)
-        before = set(processes_with("comes-back"))
+        before = set(processes_with(mark("comes-back")))
         os.kill(node.node.pid, signal.SIGKILL)
-        wait_until(lambda: not before & set(processes_with("comes-back")))
+        wait_until(lambda: not before & set(processes_with(mark("comes-back"))))
         assert node.runtime.status(instance).state is ENDED
         wait_until(node.node.has_ended)
         with pytest.raises(RuntimeFailure, match="not running"):
@@ -246,7 +251,7 @@ def test_everything_comes_back_after_supervision_was_killed(tmp_path: Path) -> N
         assert node.runtime.instances() == [instance]
         assert node.healthy(instance).healthy
         assert node.get() == (200, "here")
-    assert processes_with("comes-back") == []
+    assert processes_with(mark("comes-back")) == []
     assert processes_with(str(tmp_path)) == []
 
 
@@ -347,11 +352,11 @@ def start_openly(node: LocalNode, source: str, command: str) -> Instance:
 
 
 def test_without_a_sandbox_it_still_ends_everything(node: LocalNode) -> None:
-    instance = start_openly(node, "forks", "python3 app.py in-the-open")
+    instance = start_openly(node, "forks", f"python3 app.py {mark('in-the-open')}")
     assert node.healthy(instance).healthy
-    wait_until(lambda: len(processes_with("in-the-open")) >= 3)
+    wait_until(lambda: len(processes_with(mark("in-the-open"))) >= 3)
     node.runtime.stop(instance, 0.5)
-    assert processes_with("in-the-open") == []
+    assert processes_with(mark("in-the-open")) == []
     assert node.runtime.status(instance).state is ABSENT
 
 
@@ -376,3 +381,31 @@ def test_a_root_portal_runs_nothing_without_a_sandbox(
     with pytest.raises(RuntimeFailure, match="no package runs while the portal is root"):
         runtime.start(Spec(Instance(1, 99), release, "true"))
     assert runtime.instances() == []
+
+
+def test_it_works_below_a_long_and_odd_path(tmp_path: Path) -> None:
+    var = tmp_path / "a folder, 100% odd {env.HOME} $HOME é" / ("long" * 30)
+    var.mkdir(parents=True)
+    with running_node(var) as node:
+        instance = node.serve(ANSWER="here")
+        node.runtime.route(HOST, instance)
+        assert node.get() == (200, "here")
+        wait_until(lambda: (node.runtime.layout.log / "access.log").exists())
+
+
+def test_the_node_ends_in_time_whatever_its_apps_do(tmp_path: Path) -> None:
+    with running_node(tmp_path / "var") as node:
+        release = node.release("ignores_term")
+        for environment in (1, 2, 3):
+            assert node.healthy(node.start(release, f"python3 app.py {mark('stays-on')}", environment)).healthy
+        began = time.monotonic()
+        node.node.stop()
+        assert time.monotonic() - began < 10
+        assert processes_with(mark("stays-on")) == []
+
+
+@pytest.mark.parametrize("name", ["it's", 'a"b', "a;b", "a #b", "a[b]", "a\nb"])
+def test_it_says_which_paths_it_cannot_work_below(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(RuntimeFailure, match="supervisord can't read the path"), running_node(tmp_path / name):
+        pass

@@ -43,7 +43,7 @@ def found(node: LocalNode, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     snooper = node.start(node.release("snoops"), environment=SNOOPER, LOOK_FOR=asked)
     assert node.healthy(snooper).healthy, node.runtime.output(snooper)
     node.runtime.route("test--calc", snooper)
-    answer: dict[str, Any] = json.loads(node.get("test--calc")[1])
+    answer: dict[str, Any] = json.loads(node.get("test--calc", "/look")[1])
     assert node.runtime.check(victim, "/", 5).healthy
     return answer
 

@@ -70,7 +70,8 @@ def look_around(targets: list[str], pids: list[int]) -> dict[str, object]:
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = json.loads(os.environ["LOOK_FOR"])
-        body = json.dumps(look_around(asked["targets"], asked["pids"])).encode()
+        found = look_around(asked["targets"], asked["pids"]) if self.path == "/look" else {}
+        body = json.dumps(found).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
