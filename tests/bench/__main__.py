@@ -1,0 +1,42 @@
+"""`python -m tests.bench`: measures, prints a table and a sentence, and ends with 0 also when a goal is missed."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import django
+
+
+def prepare(var: Path) -> None:
+    """Set up the portal as `make run` has it, in a folder and with a database of its own."""
+    for name in ("DATABASE_URL", "PORTAL_URL", "SECRET_KEY", "ENCRYPTION_KEYS"):
+        os.environ.pop(name, None)
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "portal.settings",
+        "PORTAL_ENV_FILE": os.devnull,
+        "PORTAL_MODE": "demo",
+        "PORTAL_VAR": str(var),
+        "ALLOWED_HOSTS": "testserver",
+    }
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    call_command("collectstatic", verbosity=0, interactive=False)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="portal-bench.") as folder:
+        prepare(Path(folder, "pages"))
+        from tests.bench import pages, report, transport
+
+        lines = [*pages.measure(), *transport.measure(Path(folder))]
+    print(report.table(lines))
+    print(
+        f"Medians of {pages.ROUNDS} rounds for pages and {transport.ROUNDS} for transports, floor and portal in turns."
+    )
+    print(report.sentence(lines))
+
+
+if __name__ == "__main__":
+    main()
