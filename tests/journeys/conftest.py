@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.journeys.live import ROOT, LivePortal, running
 
@@ -37,6 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     program = next(found for found in map(shutil.which, BROWSERS) if found)
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=BROWSER_OPTIONS)
         yield browser
@@ -44,9 +45,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePortal]:
-    """A portal of the module's own, as `make run` leaves it on its first start."""
-    with running(tmp_path_factory.mktemp("var")) as live:
+def portal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePortal]:
+    """A portal of the module's own, as `make run` leaves it on its first start, with the module's SETTINGS if any."""
+    with running(tmp_path_factory.mktemp("var"), **getattr(request.module, "SETTINGS", {})) as live:
         yield live
 
 

@@ -62,13 +62,13 @@ class LivePortal:
 
 
 @contextmanager
-def running(var: Path) -> Iterator[LivePortal]:
-    """Start the portal with its demo in `var` on two free ports; end it as Ctrl-C would.
+def running(var: Path, **settings: str) -> Iterator[LivePortal]:
+    """Start the portal with its demo in `var` on two free ports, with further settings; end it as Ctrl-C would.
 
     Whatever it says goes to `var/journey.log`, which the error names when it doesn't get ready.
     """
     var.mkdir(parents=True, exist_ok=True, mode=0o700)
-    env = _environment(var)
+    env = _environment(var) | settings
     with (var / "journey.log").open("ab") as log:
         options: dict[str, Any] = {"cwd": ROOT, "env": env, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
         if subprocess.run([sys.executable, "manage.py", "demo"], check=False, **options).returncode:

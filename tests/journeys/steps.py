@@ -59,6 +59,10 @@ def sees(page: Page, title: str) -> None:
     expect(heading(page)).to_have_text(title)
 
 
+def sees_that_a_code_is_needed(page: Page) -> None:
+    expect(heading(page)).to_have_text(re.compile("Production.* needs your code$"))
+
+
 def go(page: Page, link: str) -> None:
     page.get_by_role("link", name=link, exact=True).first.click()
 
