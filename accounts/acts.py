@@ -15,6 +15,10 @@ class Act(TextChoices):
     AUTHENTICATOR_DISABLED = "authenticator.disabled", "disabled the authenticator of"
     AUTHENTICATOR_BLOCKED = "authenticator.blocked", "had their authenticator blocked after wrong codes"
     RESET_ASKED = "authenticator.reset-asked", "asked support to disable their authenticator"
+    PHONE_GONE = "authenticator.phone-gone", "had their codes refused: the phone is gone"
+    RESET_REJECTED = "authenticator.reset-rejected", "rejected the request to disable the authenticator of"
+    WAIT_LIFTED = "authenticator.wait-lifted", "lifted the wait after wrong codes of"
+    KEYS_ROTATED = "keys.rotated", "encrypted with the newest key:"
     CODE_WRONG = "code.wrong", "entered a wrong code"
     WINDOW_OPENED = "window.opened", "opened production access"
     WINDOW_ENDED = "window.ended", "ended production access"
@@ -50,6 +54,7 @@ ABOUT_SIGNING_IN = (
     Act.AUTHENTICATOR_SET_UP,
     Act.AUTHENTICATOR_BLOCKED,
     Act.RESET_ASKED,
+    Act.PHONE_GONE,
     Act.CODE_WRONG,
     Act.WINDOW_OPENED,
     Act.WINDOW_ENDED,

@@ -6,12 +6,14 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils import timezone
 
-from accounts import admin_disable, staff
+from accounts import admin_support, staff
 from accounts.actor import Actor
 from accounts.admin_forms import PersonForm
+from accounts.admin_support import DISABLE, LIFT_WAIT, REJECT
+from accounts.authenticators import waits_until
 from accounts.models import Activity, Authenticator, ProductionWindow, User
 from portal.admin_site import PortalAdmin
 from portal.templatetags.portal import inert, moment
@@ -68,7 +70,9 @@ class AuthenticatorColumns:
     @admin.display(description="Blocked")
     def blocked(self, row: Any) -> str:
         found = authenticator_of(self.person_of(row))
-        return f"since {_day(found.blocked_at)}" if found and found.blocked_at else "–"
+        if found is None or found.blocked_at is None:
+            return "–"
+        return f"since {_day(found.blocked_at)}, {found.get_blocked_why_display()}"
 
 
 def _day(at: Any) -> str:
@@ -84,7 +88,7 @@ class PersonAdmin(AuthenticatorColumns, PortalAdmin[User]):
     ordering = ("name", "pk")
     form = PersonForm
     fieldsets = ((None, {"fields": ("name", "email", "is_active", "is_staff", "groups")}),)
-    actions = ("disable_authenticators",)
+    actions = ("disable_authenticators", "lift_waits")
     change_form_template = "admin/person.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -94,7 +98,7 @@ class PersonAdmin(AuthenticatorColumns, PortalAdmin[User]):
         return bool(request.user.is_active and request.user.is_superuser)
 
     def has_disable_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(admin_disable.RIGHT)
+        return request.user.has_perm(admin_support.RIGHT)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return with_authenticators(super().get_queryset(request)).defer("password")
@@ -105,15 +109,18 @@ class PersonAdmin(AuthenticatorColumns, PortalAdmin[User]):
         return form
 
     def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.disable_page)
-        return [path("disable/", page, name="accounts_user_disable"), *super().get_urls()]
+        return [*admin_support.pages(self.admin_site.admin_view, self.context), *super().get_urls()]
 
-    def disable_page(self, request: Any) -> HttpResponse:
-        return admin_disable.page(request, {**self.admin_site.each_context(request), "opts": self.opts})
+    def context(self, request: HttpRequest) -> dict[str, object]:
+        return {**self.admin_site.each_context(request), "opts": self.opts}
 
     @admin.action(description="Disable authenticators…", permissions=["disable"])
     def disable_authenticators(self, request: Any, queryset: QuerySet[User]) -> HttpResponse | None:
-        return admin_disable.send_to_page(request, queryset)
+        return admin_support.send_to_page(request, DISABLE, queryset)
+
+    @admin.action(description="Lift waits after wrong codes…", permissions=["disable"])
+    def lift_waits(self, request: Any, queryset: QuerySet[User]) -> HttpResponse | None:
+        return admin_support.send_to_page(request, LIFT_WAIT, queryset)
 
     def save_model(self, request: Any, obj: User, form: Any, change: bool) -> None:
         save = staff.change if change else staff.add
@@ -124,17 +131,17 @@ class PersonAdmin(AuthenticatorColumns, PortalAdmin[User]):
     ) -> HttpResponse:
         if obj:
             context |= self.facts(obj)
-            concerns = context["authenticator"] or any(each.handled_at is None for each in context["requests"])
-            if concerns and self.has_disable_permission(request) and obj.pk != request.user.pk:
-                context["disable_url"] = admin_disable.link_to([obj.pk])
+            context["support_links"] = admin_support.links(request, obj, DISABLE, REJECT, LIFT_WAIT)
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def facts(self, person: User) -> dict[str, Any]:
         """Give what support decides by: authenticator, open windows, requests and what happened of late."""
         now = timezone.now()
+        authenticator = authenticator_of(person)
         about = Q(actor_id=person.pk) | Q(target=person.name)
         return {
-            "authenticator": authenticator_of(person),
+            "authenticator": authenticator,
+            "waits_until": authenticator and not authenticator.blocked_at and waits_until(authenticator),
             "windows": ProductionWindow.objects.open_at(now).filter(user=person).order_by("-opened_at"),
             "requests": person.reset_requests.order_by("-asked_at")[:10],
             "activity": Activity.objects.filter(about, at__gt=now - RECENT)[:MOST_ENTRIES],

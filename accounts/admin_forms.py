@@ -9,14 +9,34 @@ from django.core.exceptions import ValidationError
 from accounts.models import User
 
 
-class ReasonForm(forms.Form):
-    reason = forms.CharField(
-        label="Reason",
+def _text(label: str, hint: str, missing: str, **attributes: Any) -> forms.CharField:
+    return forms.CharField(
+        label=label,
         max_length=1000,
-        help_text="The person reads it in the mail; it is kept in the activity.",
-        error_messages={"required": "Say why, in a sentence. The reason is kept."},
-        widget=forms.Textarea(attrs={"rows": 3, "autofocus": True}),
+        help_text=hint,
+        error_messages={"required": missing},
+        widget=forms.Textarea(attrs={"rows": 3, **attributes}),
     )
+
+
+KEPT = "The person reads it in the mail; it is kept in the activity."
+
+
+class DisableForm(forms.Form):
+    reason = _text("Reason", KEPT, "Say why, in a sentence. The reason is kept.", autofocus=True)
+    identity_check = _text(
+        "How did you make sure who asks?",
+        "For example: called back on the number that the personnel office has. It is kept in the activity.",
+        "Say how you made sure who asks. It is kept.",
+    )
+
+
+class LiftWaitForm(forms.Form):
+    reason = _text("Reason", KEPT, "Say why, in a sentence. The reason is kept.", autofocus=True)
+
+
+class RejectForm(forms.Form):
+    message = _text("Message", KEPT, "Write what the person should know. It is mailed to them.", autofocus=True)
 
 
 class PersonForm(forms.ModelForm[User]):

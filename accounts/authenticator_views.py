@@ -1,5 +1,6 @@
 """The gate's own pages: the code, help with it, going on with what was interrupted."""
 
+from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
@@ -58,6 +59,7 @@ def _attempt(request: PortalRequest, authenticator: Authenticator) -> dict[str, 
     """Try the code that was sent; None when it opened the window, else what the form shows."""
     form = CodeForm(request.POST or None)
     context = purpose_of(request) | {"form": form, "blocked": authenticator.blocked_at}
+    context["blocked_why"] = authenticator.get_blocked_why_display()
     if request.method == "POST" and form.is_valid():
         try:
             authenticators.enter_code(request, form.cleaned_data["code"])
@@ -85,13 +87,20 @@ def end_window(request: PortalRequest) -> HttpResponse:
 @signed_in
 @never_cache
 def help_page(request: PortalRequest) -> HttpResponse:
-    """Ask support to disable one's authenticator."""
-    form = HelpForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        authenticators.ask_for_reset(Actor.of(request), form.cleaned_data["note"])
+    """Ask support to disable one's authenticator, and have its codes refused at once when the phone is gone."""
+    authenticator = authenticators.confirmed(request.user)
+    if authenticator is None:
+        return render(request, "accounts/help_none.html")
+    form = HelpForm(request.POST if request.method == "POST" else None)
+    if authenticator.blocked_at:
+        del form.fields["phone_gone"]
+    if form.is_valid():
+        with suppress(authenticators.NotAllowed):  # disabled this very moment: the page says what to do instead
+            gone = form.cleaned_data.get("phone_gone", False)
+            authenticators.ask_for_reset(Actor.of(request), form.cleaned_data["note"], gone)
         return redirect("accounts:help")
-    asked = request.user.reset_requests.filter(handled_at=None).first()
-    return render(request, "accounts/help.html", {"form": form, "asked": asked})
+    newest = request.user.reset_requests.order_by("-asked_at", "-pk").first()
+    return render(request, "accounts/help.html", {"form": form, "newest": newest, "authenticator": authenticator})
 
 
 @signed_in
@@ -99,11 +108,12 @@ def help_page(request: PortalRequest) -> HttpResponse:
 def carry_on(request: PortalRequest, waiting: UUID) -> HttpResponse:
     """Show what was interrupted, with all that was typed and one button; nothing happens by itself."""
     kept = pending.find(request, waiting)
-    if kept is None:
+    fields = pending.fields_of(kept) if kept else None
+    if kept is None or fields is None:
         messages.info(request, "What you had begun was carried out already, or was kept for ten minutes and is gone.")
         return redirect("environments:apps")
     action = f"{kept.path}?{urlencode({'confirmed': kept.pk})}"
-    return _confirm(request, kept.title, action, pending.fields_of(kept))
+    return _confirm(request, kept.title, action, fields)
 
 
 def offer_again(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -29,6 +29,8 @@ BLOCKED_AFTER = 50
 TOLD_AFTER = 5  # wrong codes in a row
 FAILURES_COUNT_FOR = timedelta(days=90)
 IN_SESSION = "set_up"
+NOTES_MOST = 8000  # characters, however often somebody adds to a request
+UNREADABLE = "The portal can't read your authenticator just now. Tell support."
 SIX_DIGITS = re.compile(r"[0-9]{6}", re.ASCII)
 
 
@@ -63,23 +65,26 @@ def confirmed(user: User) -> Authenticator | None:
     return Authenticator.objects.filter(user=user, confirmed=True).first()
 
 
-@transaction.atomic
 def begin_set_up(request: PortalRequest) -> None:
     """Make a new secret for this browser session; voids what another start had made.
 
     Raises NotAllowed when an authenticator is in force: nobody replaces their own.
     """
-    User.objects.select_for_update().get(pk=request.user.pk)
-    if confirmed(request.user):
-        raise NotAllowed("You have an authenticator already. Support can disable it.")
-    Authenticator.objects.filter(user=request.user, confirmed=False).delete()
-    authenticator = Authenticator.objects.create(
-        user=request.user,
+    request.session[IN_SESSION] = _begin(request.user).pk
+
+
+@transaction.atomic
+def _begin(user: User) -> Authenticator:
+    User.objects.select_for_update().get(pk=user.pk)
+    if confirmed(user):
+        raise NotAllowed("An authenticator is set up already. Support can disable it.")
+    Authenticator.objects.filter(user=user, confirmed=False).delete()
+    return Authenticator.objects.create(
+        user=user,
         name="Authenticator",
         confirmed=False,
         secret=secrets.encrypt(random.token_bytes(SECRET_BYTES).hex()),
     )
-    request.session[IN_SESSION] = authenticator.pk
 
 
 def being_set_up(request: PortalRequest) -> Authenticator | None:
@@ -108,22 +113,57 @@ def confirm_set_up(request: PortalRequest, code: str) -> ProductionWindow:
     Raises CodeRefused when the code is wrong or setting up took too long.
     """
     with transaction.atomic():
-        begun = being_set_up(request)
-        unconfirmed = Authenticator.objects.select_for_update().filter(confirmed=False)
-        authenticator = unconfirmed.filter(pk=begun.pk).first() if begun else None
-        if authenticator is None:
-            raise CodeRefused("Setting up took longer than ten minutes, or was begun again elsewhere. Start again.")
-        now = timezone.now()
-        step = authenticator.match(code, now)
-        if step is None:
-            raise CodeRefused(_what_is_off(authenticator, code, now))
-        authenticator.confirmed = True
-        authenticator.confirmed_at = now
-        _accept(authenticator, step, now)
+        authenticator, step, now = _confirm(being_set_up(request), code)
         request.session.pop(IN_SESSION, None)
-        record(Act.AUTHENTICATOR_SET_UP, Actor.of(request))
-        mail.authenticator_set_up(Actor.of(request))
+        _tell_of_set_up(Actor.of(request))
         return window.open_for(request, authenticator, step, now)
+
+
+def _confirm(begun: Authenticator | None, code: str) -> tuple[Authenticator, int, datetime]:
+    """Put it in force if the first code is right; gives the time step that was accepted, and when."""
+    unconfirmed = Authenticator.objects.select_for_update().filter(confirmed=False)
+    authenticator = unconfirmed.filter(pk=begun.pk).first() if begun else None
+    if authenticator is None:
+        raise CodeRefused("Setting up took longer than ten minutes, or was begun again elsewhere. Start again.")
+    now = timezone.now()
+    try:
+        step = authenticator.match(code, now)
+    except secrets.Unreadable as error:
+        raise CodeRefused(UNREADABLE) from error
+    if step is None:
+        raise CodeRefused(_what_is_off(authenticator, code, now))
+    authenticator.confirmed = True
+    authenticator.confirmed_at = now
+    _accept(authenticator, step, now)
+    return authenticator, step, now
+
+
+def _tell_of_set_up(by: Actor) -> None:
+    record(Act.AUTHENTICATOR_SET_UP, by)
+    mail.authenticator_set_up(by)
+
+
+def begin_on_terminal(user: User) -> Authenticator:
+    """Make a new secret for a member of the support staff, to be shown on the operator's terminal.
+
+    Raises NotAllowed for everybody else, and when an authenticator is in force.
+    """
+    if not (user.is_active and user.is_staff):
+        raise NotAllowed(f"{user.email} is not an active account of the support staff.")
+    return _begin(user)
+
+
+@transaction.atomic
+def confirm_on_terminal(authenticator: Authenticator, code: str) -> None:
+    """Accept the first code and put the authenticator in force; no window opens. Raises CodeRefused."""
+    in_time = authenticator.created_at > timezone.now() - SET_UP_LASTS
+    _confirm(authenticator if in_time else None, code)
+    _tell_of_set_up(Actor(authenticator.user, via="shell"))
+
+
+def give_up(authenticator: Authenticator) -> None:
+    """Forget a secret that was not confirmed."""
+    Authenticator.objects.filter(pk=authenticator.pk, confirmed=False).delete()
 
 
 def _what_is_off(authenticator: Authenticator, code: str, now: datetime) -> str:
@@ -164,14 +204,15 @@ def _decide(request: PortalRequest, code: str) -> ProductionWindow | CodeRefused
     if authenticator is None:
         return CodeRefused("No authenticator is set up for your account.")
     if authenticator.blocked_at:
-        return CodeRefused("Your authenticator is blocked after too many wrong codes. Ask support.", blocked=True)
+        why = authenticator.get_blocked_why_display()
+        return CodeRefused(f"Your authenticator is blocked {why}. Ask support.", blocked=True)
     if until := waits_until(authenticator):
         return CodeRefused("A wrong code was entered. Wait a moment before the next one.", until)
     now = timezone.now()
     try:
         step = authenticator.match(code, now)
     except secrets.Unreadable:
-        return CodeRefused("The portal can't read your authenticator just now. Tell support.")
+        return CodeRefused(UNREADABLE)
     if step is None:
         return _wrong(authenticator, Actor.of(request), now)
     if step <= authenticator.last_step:
@@ -195,9 +236,7 @@ def _wrong(authenticator: Authenticator, by: Actor, now: datetime) -> CodeRefuse
     since = max(authenticator.confirmed_at or now, now - FAILURES_COUNT_FOR)
     failures = Activity.objects.filter(actor_id=by.user.pk, act=Act.CODE_WRONG, at__gte=since).count()
     if failures >= BLOCKED_AFTER:
-        authenticator.blocked_at = now
-        authenticator.save()
-        window.end_all(by.user, ProductionWindow.End.BLOCKED)
+        _block(authenticator, Authenticator.Blocked.WRONG_CODES, now)
         record(Act.AUTHENTICATOR_BLOCKED, by)
         mail.authenticator_blocked(by)
         return CodeRefused("Too many wrong codes: your authenticator is blocked. Ask support.", blocked=True)
@@ -209,35 +248,89 @@ def _wrong(authenticator: Authenticator, by: Actor, now: datetime) -> CodeRefuse
     )
 
 
+def _block(authenticator: Authenticator, why: Authenticator.Blocked, now: datetime) -> None:
+    """Refuse its codes, and setting up another one, until support disables it; every window ends."""
+    authenticator.blocked_at, authenticator.blocked_why = now, why
+    authenticator.save()
+    window.end_all(authenticator.user, ProductionWindow.End.BLOCKED)
+
+
 @transaction.atomic
-def disable(user: User, by: Actor, reason: str) -> None:
+def ask_for_reset(by: Actor, note: str, phone_gone: bool = False) -> ResetRequest:
+    """Ask support to disable one's own authenticator; a second request adds its note to the open one.
+
+    With `phone_gone` its codes are refused at once. The person, their Technical Contacts and support are told.
+    Raises NotAllowed when no authenticator is in force.
+    """
+    authenticator = Authenticator.objects.select_for_update().filter(user=by.user, confirmed=True).first()
+    if authenticator is None:
+        raise NotAllowed("No authenticator is set up for your account, so there is nothing to disable.")
+    request, new = ResetRequest.objects.get_or_create(user=by.user, handled_at=None, defaults={"address": by.address})
+    request.note = "\n\n".join(filter(None, [request.note, note.strip()]))[:NOTES_MOST]
+    request.phone_gone |= phone_gone
+    request.save()
+    record(Act.RESET_ASKED, by)
+    blocks = phone_gone and authenticator.blocked_at is None
+    if blocks:
+        _block(authenticator, Authenticator.Blocked.PHONE_GONE, timezone.now())
+        record(Act.PHONE_GONE, by)
+    # SECURITY: a thief of the password can ask, too; whoever owns the account hears of it at once
+    mail.reset_asked(by, request, blocks, contacts_too=new or blocks)
+    return request
+
+
+@transaction.atomic
+def disable(user: User, by: Actor, reason: str, identity_check: str) -> None:
     """Remove a person's authenticator and end all their windows; the next guarded action sets up a new one.
 
-    Raises NotAllowed for one's own, without the right, or without a reason.
+    `identity_check` says how support made sure who asks. Raises NotAllowed for one's own, without the right,
+    without both texts, or when there is none.
     """
-    if not by.user.has_perm("accounts.disable_authenticator"):
-        raise NotAllowed("You may not disable authenticators.")
-    if by.user.pk == user.pk:
-        raise NotAllowed("You can't disable your own authenticator. Ask a colleague in support.")
-    if not reason.strip():
+    may_help(by, user)
+    reason, identity_check = reason.strip(), identity_check.strip()
+    if not reason:
         raise NotAllowed("Say why the authenticator is disabled.")
-    now = timezone.now()
+    if not identity_check:
+        raise NotAllowed("Say how you made sure who asks.")
+    # The lock comes first: a code that is being decided opens no window behind the back of this
+    if not Authenticator.objects.select_for_update().filter(user=user):
+        raise NotAllowed("No authenticator is set up.")
     window.end_all(user, ProductionWindow.End.DISABLED)
-    Authenticator.objects.select_for_update().filter(user=user).delete()
-    ResetRequest.objects.filter(user=user, handled_at=None).update(handled_at=now, handled_by=by.user.name)
-    record(Act.AUTHENTICATOR_DISABLED, by, user.name, reason=reason.strip(), before={"person": user.email})
+    Authenticator.objects.filter(user=user).delete()
+    ResetRequest.objects.filter(user=user, handled_at=None).update(
+        handled_at=timezone.now(),
+        handled_by=by.user.name,
+        outcome=ResetRequest.Outcome.DISABLED,
+        identity_check=identity_check,
+        answer=reason,
+    )
+    facts = {"person": user.email, "identity checked": identity_check}
+    record(Act.AUTHENTICATOR_DISABLED, by, user.name, reason=reason, after=facts)
     mail.authenticator_disabled(user, by, reason)
 
 
 @transaction.atomic
-def ask_for_reset(by: Actor, note: str) -> ResetRequest:
-    """Ask support to disable one's own authenticator; a second request adds its note to the open one."""
-    request, new = ResetRequest.objects.get_or_create(
-        user=by.user, handled_at=None, defaults={"note": note.strip(), "address": by.address}
-    )
-    if not new and note.strip():
-        request.note = f"{request.note}\n\n{note.strip()}".strip()
-        request.save()
-    record(Act.RESET_ASKED, by)
-    mail.reset_asked(by, request)
-    return request
+def lift_wait(user: User, by: Actor, reason: str) -> None:
+    """Let a person try the next code now; the wrong codes still count towards the block.
+
+    Raises NotAllowed for one's own, without the right, without a reason, when blocked or when nothing waits.
+    """
+    may_help(by, user)
+    if not reason.strip():
+        raise NotAllowed("Say why the wait is lifted.")
+    authenticator = Authenticator.objects.select_for_update().filter(user=user, confirmed=True).first()
+    if authenticator and authenticator.blocked_at:
+        raise NotAllowed("The authenticator is blocked: only disabling it opens the way again.")
+    if authenticator is None or waits_until(authenticator) is None:
+        raise NotAllowed("No wait is running.")
+    authenticator.throttle_reset()
+    record(Act.WAIT_LIFTED, by, user.name, reason=reason.strip(), after={"person": user.email})
+    mail.wait_lifted(user, by, reason.strip())
+
+
+def may_help(by: Actor, user: User) -> None:
+    """Raise NotAllowed unless this is support staff with the right, and somebody else's account."""
+    if not by.user.has_perm("accounts.disable_authenticator"):
+        raise NotAllowed("You may not disable authenticators.")
+    if by.user.pk == user.pk:
+        raise NotAllowed("You can't help yourself. Ask a colleague in support.")

@@ -165,6 +165,12 @@ class HelpForm(forms.Form):
         help_text="For example: I have a new phone. Say how support can reach you.",
         widget=forms.Textarea(attrs={"rows": 4}),
     )
+    phone_gone = forms.BooleanField(
+        label="My phone is gone: refuse its codes from now on",
+        required=False,
+        help_text="Ends your production access at once. Neither codes nor setting up a new authenticator"
+        " work until support has helped you. You can't undo it yourself.",
+    )
 
 
 class ProfileForm(forms.ModelForm[User]):

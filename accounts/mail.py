@@ -24,6 +24,7 @@ def authenticator_set_up(by: Actor) -> None:
 
 def authenticator_disabled(person: User, by: Actor, reason: str) -> None:
     _send("authenticator_disabled", [person], by=by, person=person, reason=reason)
+    _tell_contacts(person, by, "disabled the authenticator")
 
 
 def authenticator_blocked(by: Actor) -> None:
@@ -31,9 +32,27 @@ def authenticator_blocked(by: Actor) -> None:
     _send_to("authenticator_blocked_support", settings.SUPPORT_EMAIL, by=by, person=by.user)
 
 
-def reset_asked(by: Actor, request: ResetRequest) -> None:
-    _send("reset_asked", [by.user], by=by, person=by.user)
-    _send_to("reset_asked_support", settings.SUPPORT_EMAIL, by=by, person=by.user, request=request)
+def reset_asked(by: Actor, request: ResetRequest, blocks: bool, contacts_too: bool) -> None:
+    """Tell of a request; `blocks` when it has the codes refused from now on."""
+    context = {"by": by, "person": by.user, "request": request, "blocks": blocks}
+    _send("reset_asked", [by.user], **context)
+    _send_to("reset_asked_support", settings.SUPPORT_EMAIL, **context)
+    if contacts_too:
+        _send("reset_asked_contact", technical_contacts_of(by.user), **context)
+
+
+def reset_rejected(request: ResetRequest, by: Actor, blocked: bool) -> None:
+    _send("reset_rejected", [request.user], by=by, person=request.user, message=request.answer, blocked=blocked)
+    _tell_contacts(request.user, by, "rejected the request to disable the authenticator")
+
+
+def wait_lifted(person: User, by: Actor, reason: str) -> None:
+    _send("wait_lifted", [person], by=by, person=person, reason=reason)
+    _tell_contacts(person, by, "lifted the wait after wrong codes")
+
+
+def _tell_contacts(person: User, by: Actor, deed: str) -> None:
+    _send("support_acted_contact", technical_contacts_of(person), by=by, person=person, deed=deed)
 
 
 def wrong_codes(by: Actor, count: int) -> None:

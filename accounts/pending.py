@@ -52,9 +52,12 @@ def find(request: PortalRequest, key: UUID | str) -> Interrupted | None:
     ).first()
 
 
-def fields_of(kept: Interrupted) -> list[tuple[str, str]]:
-    """Give the fields as they were typed, in their order."""
-    return [(name, value) for name, value in json.loads(secrets.decrypt(kept.fields))]
+def fields_of(kept: Interrupted) -> list[tuple[str, str]] | None:
+    """Give the fields as they were typed, in their order; None when the portal's keys don't fit them any more."""
+    try:
+        return [(name, value) for name, value in json.loads(secrets.decrypt(kept.fields))]
+    except secrets.Unreadable:
+        return None
 
 
 @transaction.atomic

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts import authenticators, mail_codes, qr
+from accounts import authenticators, mail_codes, qr, secrets
 from accounts.authenticator_views import go_on, purpose_of, query_of
 from accounts.forms import CodeForm, ConfirmPasswordForm, MailCodeForm
 from accounts.guards import signed_in
@@ -30,7 +30,10 @@ def set_up(request: PortalRequest) -> HttpResponse:
         "code": CodeForm(request.POST if step == "code" else None),
     }
     if step in TAKES and forms[step].is_valid():
-        answer = TAKES[step](request, forms[step])
+        try:
+            answer = TAKES[step](request, forms[step])
+        except authenticators.NotAllowed:  # another session was quicker: its authenticator is in force
+            return redirect(f"{reverse('accounts:code')}?{query_of(request)}")
         if answer:
             return answer
     return render(request, "accounts/set_up.html", _context(request, forms, step))
@@ -79,7 +82,10 @@ def _again(request: PortalRequest) -> HttpResponse:
 def _context(request: PortalRequest, forms: dict[str, Any], step: str) -> dict[str, Any]:
     context = purpose_of(request) | {"forms": forms, "stage": "password", "by_mail": mail_codes.needed()}
     if authenticator := authenticators.being_set_up(request):
-        setup = authenticators.setup_of(authenticator)
+        try:
+            setup = authenticators.setup_of(authenticator)
+        except secrets.Unreadable:
+            return context | {"over": "What you had begun can't be read any more. Enter your password to begin again."}
         context |= {"stage": "scan", "setup": setup, "picture": qr.data_image(setup.uri)}
     elif mail_codes.needed() and mail_codes.waiting(request):
         context["stage"] = "mail"

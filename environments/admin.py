@@ -6,17 +6,21 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Count, F, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html_join
 from django.utils.text import Truncator
 
-from accounts import admin_disable
+from accounts import admin_support, support
 from accounts.actor import Actor
 from accounts.admin import AuthenticatorColumns, PersonAdmin, with_authenticators
+from accounts.admin_support import DISABLE, LIFT_WAIT, REJECT, Deed
 from accounts.models import ResetRequest, User
 from environments.models import App, Environment, Membership, NodePermission, Role
 from environments.roles import save_role, why_not
 from portal.admin_site import PortalAdmin
 from portal.templatetags.portal import inert, moment
 
+MOST_REQUESTS = 20
 MEMBERSHIPS = Prefetch("memberships", Membership.objects.select_related("app", "role").order_by("app__name"))
 
 
@@ -54,15 +58,16 @@ class ResetRequestAdmin(AuthenticatorColumns, PortalAdmin[ResetRequest]):
     ordering = (F("handled_at").desc(nulls_first=True), "-asked_at")
     fields = (
         *("user", "state", "asked", "address", "apps", "authenticator", "last_used", "blocked", "whole_note"),
-        *("earlier", "handled_at", "handled_by"),
+        *("phone_gone", "earlier_requests", "handled_at", "handled_by", "shown_identity_check", "shown_answer"),
     )
-    actions = ("disable_authenticators",)
+    actions = ("disable_authenticators", "reject_requests", "lift_waits")
+    change_list_template = "admin/requests.html"
 
     def person_of(self, row: ResetRequest) -> User:
         return row.user
 
     def has_disable_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(admin_disable.RIGHT)
+        return request.user.has_perm(admin_support.RIGHT)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ResetRequest]:
         people = with_authenticators(User.objects.defer("password")).prefetch_related(MEMBERSHIPS)
@@ -71,18 +76,34 @@ class ResetRequestAdmin(AuthenticatorColumns, PortalAdmin[ResetRequest]):
 
     @admin.action(description="Disable authenticators…", permissions=["disable"])
     def disable_authenticators(self, request: Any, queryset: QuerySet[ResetRequest]) -> HttpResponse | None:
-        return admin_disable.send_to_page(request, User.objects.filter(pk__in=queryset.order_by().values("user")))
+        return self.send_to(DISABLE, request, queryset)
+
+    @admin.action(description="Reject requests…", permissions=["disable"])
+    def reject_requests(self, request: Any, queryset: QuerySet[ResetRequest]) -> HttpResponse | None:
+        return self.send_to(REJECT, request, queryset)
+
+    @admin.action(description="Lift waits after wrong codes…", permissions=["disable"])
+    def lift_waits(self, request: Any, queryset: QuerySet[ResetRequest]) -> HttpResponse | None:
+        return self.send_to(LIFT_WAIT, request, queryset)
+
+    def send_to(self, deed: Deed, request: Any, queryset: QuerySet[ResetRequest]) -> HttpResponse | None:
+        people = User.objects.filter(pk__in=queryset.order_by().values("user"))
+        return admin_support.send_to_page(request, deed, people)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        counts = {"staff_counts": support.disabled_by_staff(timezone.now())}
+        return super().changelist_view(request, (extra_context or {}) | counts)
 
     def render_change_form(
         self, request: Any, context: Any, add: bool = False, change: bool = False, form_url: str = "", obj: Any = None
     ) -> HttpResponse:
-        if obj and not obj.handled_at and self.has_disable_permission(request) and obj.user_id != request.user.pk:
-            context["disable_url"] = admin_disable.link_to([obj.user_id])
+        if obj and not obj.handled_at:
+            context["support_links"] = admin_support.links(request, obj.user, DISABLE, REJECT, LIFT_WAIT)
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     @admin.display(description="State")
     def state(self, row: ResetRequest) -> str:
-        return "Handled" if row.handled_at else "Open"
+        return row.get_outcome_display() if row.handled_at else "Open"
 
     @admin.display(description="Asked", ordering="asked_at")
     def asked(self, row: ResetRequest) -> str:
@@ -103,6 +124,20 @@ class ResetRequestAdmin(AuthenticatorColumns, PortalAdmin[ResetRequest]):
     @admin.display(description="Other requests")
     def earlier(self, row: Any) -> int:
         return int(row.asked_in_all) - 1
+
+    @admin.display(description="Other requests")
+    def earlier_requests(self, row: ResetRequest) -> str:
+        others = row.user.reset_requests.exclude(pk=row.pk).order_by("-asked_at")[:MOST_REQUESTS]
+        said = ((moment(o.asked_at, "exact"), self.state(o), inert(o.handled_by), inert(o.answer)) for o in others)
+        return format_html_join("; ", "{}: {} {} {}", said) or "none"
+
+    @admin.display(description="Identity checked")
+    def shown_identity_check(self, row: ResetRequest) -> str:
+        return inert(row.identity_check) or "–"
+
+    @admin.display(description="What the person was told")
+    def shown_answer(self, row: ResetRequest) -> str:
+        return inert(row.answer) or "–"
 
 
 class RoleForm(forms.ModelForm[Role]):

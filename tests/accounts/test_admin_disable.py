@@ -14,6 +14,7 @@ from tests.cast import Cast, make_person, signed_in, unlock, unlocked
 
 PRODUCTION = "/apps/calc/permissions/production/"
 REASON = "Alice lost her phone and answered the questions."
+CHECK = "Called back on the number in the staff directory."
 
 
 def page_for(*people: User) -> str:
@@ -26,7 +27,9 @@ def test_disabling_ends_the_window_tells_the_person_and_keeps_the_reason(
     alice, sam = unlocked(cast.alice), unlocked(cast.sam)
     assert alice.get(PRODUCTION).status_code == 200
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
-        answer = sam.post(page_for(cast.alice), {"people": cast.alice.pk, "reason": REASON}, follow=True)
+        answer = sam.post(
+            page_for(cast.alice), {"people": cast.alice.pk, "reason": REASON, "identity_check": CHECK}, follow=True
+        )
     assert "Disabled the authenticator of Alice" in answer.content.decode()
     assert alice.get(PRODUCTION).headers["Location"].startswith("/authenticator/")
     assert not Authenticator.objects.filter(user=cast.alice).exists()
@@ -40,7 +43,9 @@ def test_disabling_ends_the_window_tells_the_person_and_keeps_the_reason(
 @pytest.mark.parametrize("reason", ["", "   "])
 def test_without_a_reason_nothing_happens_and_the_page_says_so(cast: Cast, reason: str) -> None:
     unlocked(cast.alice)
-    answer = unlocked(cast.sam).post(page_for(cast.alice), {"people": cast.alice.pk, "reason": reason})
+    answer = unlocked(cast.sam).post(
+        page_for(cast.alice), {"people": cast.alice.pk, "reason": reason, "identity_check": CHECK}
+    )
     assert "Say why, in a sentence." in answer.content.decode()
     assert Authenticator.objects.filter(user=cast.alice).exists()
 
@@ -49,7 +54,7 @@ def test_ones_own_is_left_out_and_said_so(cast: Cast) -> None:
     client = unlocked(cast.sam)
     page = client.get(page_for(cast.sam)).content.decode()
     assert "You can&#x27;t disable your own authenticator. Ask a colleague in support." in page
-    client.post(page_for(cast.sam), {"people": cast.sam.pk, "reason": REASON})
+    client.post(page_for(cast.sam), {"people": cast.sam.pk, "reason": REASON, "identity_check": CHECK})
     assert Authenticator.objects.filter(user=cast.sam).exists()
 
 
@@ -63,7 +68,10 @@ def test_several_at_once_from_the_list(cast: Cast) -> None:
     page = answer.content.decode()
     assert "Disable 2 authenticators" in page
     assert "<strong>Charlie</strong> No authenticator is set up." in page
-    client.post(answer.request["PATH_INFO"], {"people": f"{cast.alice.pk},{cast.bob.pk}", "reason": REASON})
+    client.post(
+        answer.request["PATH_INFO"],
+        {"people": f"{cast.alice.pk},{cast.bob.pk}", "reason": REASON, "identity_check": CHECK},
+    )
     assert list(Authenticator.objects.values_list("user__name", flat=True)) == ["Sam"]
 
 
@@ -80,7 +88,7 @@ def test_a_request_is_listed_with_what_support_needs_and_closed_by_disabling(cas
     answer = client.post(
         "/admin/accounts/resetrequest/", {"action": "disable_authenticators", "_selected_action": [request.pk]}
     )
-    client.post(answer.headers["Location"], {"reason": REASON})
+    client.post(answer.headers["Location"], {"reason": REASON, "identity_check": CHECK})
     request.refresh_from_db()
     assert request.handled_by == "Sam"
     assert request.handled_at is not None
@@ -88,9 +96,10 @@ def test_a_request_is_listed_with_what_support_needs_and_closed_by_disabling(cas
 
 def test_open_requests_come_first(cast: Cast) -> None:
     for person in (cast.alice, cast.bob):
+        unlocked(person)
         authenticators.ask_for_reset(Actor(person), f"From {person.name}.")
     client = unlocked(cast.sam)
-    client.post(page_for(cast.bob), {"people": cast.bob.pk, "reason": REASON})
+    client.post(page_for(cast.bob), {"people": cast.bob.pk, "reason": REASON, "identity_check": CHECK})
     page = client.get("/admin/accounts/resetrequest/").content.decode()
     assert page.index("From Alice.") < page.index("From Bob.")
 
@@ -101,14 +110,19 @@ def test_staff_without_the_right_may_not_disable(cast: Cast) -> None:
     User.objects.filter(pk=newcomer.pk).update(is_staff=True)
     client = unlocked(newcomer)
     assert client.get(page_for(cast.alice)).status_code == 403
-    assert client.post(page_for(cast.alice), {"people": cast.alice.pk, "reason": REASON}).status_code == 403
+    assert (
+        client.post(
+            page_for(cast.alice), {"people": cast.alice.pk, "reason": REASON, "identity_check": CHECK}
+        ).status_code
+        == 403
+    )
     assert Authenticator.objects.filter(user=cast.alice).exists()
 
 
 def test_the_superuser_can_not_disable_their_own(cast: Cast) -> None:
     boss = make_person("boss")
     User.objects.filter(pk=boss.pk).update(is_staff=True, is_superuser=True)
-    unlocked(boss).post(page_for(boss), {"people": boss.pk, "reason": REASON})
+    unlocked(boss).post(page_for(boss), {"people": boss.pk, "reason": REASON, "identity_check": CHECK})
     assert Authenticator.objects.filter(user=boss).exists()
 
 
@@ -124,7 +138,12 @@ def test_a_form_that_waited_for_the_code_is_shown_again_and_carried_out_once(cas
     unlocked(cast.alice)
     unlocked(cast.sam)
     sam: Client = signed_in(cast.sam)
-    typed = {"people": cast.alice.pk, "disable_the_authenticator_of": "Alice", "reason": REASON}
+    typed = {
+        "people": cast.alice.pk,
+        "disable_the_authenticator_of": "Alice",
+        "reason": REASON,
+        "identity_check": CHECK,
+    }
     asked = sam.post("/admin/accounts/user/disable/", typed)
     assert asked.headers["Location"].startswith("/authenticator/?waiting=")
     assert Authenticator.objects.filter(user=cast.alice).exists()

@@ -145,7 +145,7 @@ def test_it_closes_in_every_session_on_password_change(cast: Cast) -> None:
 
 def test_it_closes_on_the_very_next_request_when_support_disables_the_authenticator(cast: Cast) -> None:
     client = unlocked(cast.alice)
-    authenticators.disable(cast.alice, sams_actor(cast), "New phone")
+    authenticators.disable(cast.alice, sams_actor(cast), "New phone", "Called her back")
     answer = client.get(GUARDED, follow=True)
     assert answer.redirect_chain[-1][0].startswith("/authenticator/set-up/")
 
@@ -159,7 +159,7 @@ def test_it_closes_when_the_authenticator_is_unconfirmed_or_blocked(cast: Cast, 
 
 def test_it_closes_when_the_authenticator_is_replaced(cast: Cast) -> None:
     client = unlocked(cast.alice)
-    authenticators.disable(cast.alice, sams_actor(cast), "New phone")
+    authenticators.disable(cast.alice, sams_actor(cast), "New phone", "Called her back")
     unlocked(cast.alice)
     assert not is_open(client)
 
@@ -182,7 +182,7 @@ def test_it_grants_no_right(cast: Cast) -> None:
 def test_a_slow_request_that_saves_an_old_session_brings_nothing_back(cast: Cast) -> None:
     client = unlocked(cast.alice)
     slow = client.session
-    authenticators.disable(cast.alice, sams_actor(cast), "New phone")
+    authenticators.disable(cast.alice, sams_actor(cast), "New phone", "Called her back")
     slow["anything"] = 1
     slow.save()
     assert not is_open(client)

@@ -159,7 +159,7 @@ class Windows(RuleBasedStateMachine):
 
 def disable(machine: Windows) -> None:
     machine.cast.sam.refresh_from_db()
-    authenticators.disable(machine.cast.alice, Actor(machine.cast.sam, via="admin"), "New phone")
+    authenticators.disable(machine.cast.alice, Actor(machine.cast.sam, via="admin"), "New phone", "Called her back")
 
 
 @pytest.mark.usefixtures("db")

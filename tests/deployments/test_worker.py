@@ -203,7 +203,7 @@ class TestPermission:
 
     def test_authenticator_disabled(self, cast: Cast, runtime: FakeRuntime) -> None:
         job = self.on_production(cast)
-        authenticators.disable(cast.alice, Actor(cast.sam, via="admin"), "Her phone was stolen")
+        authenticators.disable(cast.alice, Actor(cast.sam, via="admin"), "Her phone was stolen", "Called her back")
         self.run(runtime, job)
 
     def test_authenticator_disabled_after_the_window_was_ended_by_its_person(
@@ -212,7 +212,7 @@ class TestPermission:
         job = self.on_production(cast)
         now = timezone.now()
         ProductionWindow.objects.update(ended_at=now, ended_why=ProductionWindow.End.BY_PERSON)
-        authenticators.disable(cast.alice, Actor(cast.sam, via="admin"), "Her phone was stolen")
+        authenticators.disable(cast.alice, Actor(cast.sam, via="admin"), "Her phone was stolen", "Called her back")
         self.run(runtime, job)
 
     @pytest.mark.parametrize("why", ProductionWindow.FOR_CAUSE)
