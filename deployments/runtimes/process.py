@@ -21,6 +21,7 @@ RELEASE = re.compile(r"[0-9a-f]{64}")
 # Far from the numbers of people, services and containers on a usual host, see systemd's "Users, Groups, UIDs"
 FIRST_USER = 1_900_000_000
 LINE = 1024  # bytes; what a line of output has at most, when its end is looked for
+LAST_WORDS_WITHIN = 0.5  # seconds
 KEPT_OUTPUTS = 10  # instances per environment whose output is kept
 UNKNOWN = "It is not running, and nothing says why."
 
@@ -134,8 +135,9 @@ class ProcessRuntime:
         ended = record.state.get("ended")
         if ended:
             return Status(InstanceState.ENDED, ended)
-        if files.is_held(record.alive) or self._is_about_to_start(record):
+        if files.is_held(record.alive) or self._is_supervised(record):
             return Status(InstanceState.RUNNING)
+        # It may have ended between the two looks
         return Status(InstanceState.ENDED, record.state.get("ended") or UNKNOWN)
 
     def instances(self) -> list[Instance]:
@@ -166,6 +168,7 @@ class ProcessRuntime:
         self.router.follow(record)
 
     def output(self, instance: Instance, lines: int = 50) -> str:
+        self._wait_for_last_words(self._record(instance))
         path = self.layout.output(instance.environment, instance.number)
         size = lines * LINE
         text = files.tail(path, size)
@@ -223,13 +226,18 @@ class ProcessRuntime:
             for path in folder.glob(f"{number}.log*"):
                 path.unlink(missing_ok=True)
 
-    def _is_about_to_start(self, record: Record) -> bool:
-        """Say whether supervisord has started the launcher, which has not taken its lock yet."""
+    def _is_supervised(self, record: Record) -> bool:
+        """Say whether supervisord counts the launcher as running, which it does before there is one."""
         try:
-            starting = self.supervision.states().get(record.name) in ("STARTING", "RUNNING")
+            return self.supervision.states().get(record.name) in ("STARTING", "RUNNING")
         except RuntimeFailure:
             return False
-        return starting and "ended" not in record.state
+
+    def _wait_for_last_words(self, record: Record) -> None:
+        """Let supervisord write what an instance said just before it ended; it does so when it notices the end."""
+        until = time.monotonic() + LAST_WORDS_WITHIN
+        while "ended" in record.state and self._is_supervised(record) and time.monotonic() < until:
+            time.sleep(0.02)
 
     def _processes(self, record: Record) -> list[int]:
         state = record.state

@@ -85,7 +85,12 @@ class Supervision:
                 )
             )
         files.write(self.layout.run / CONFIGURATION, "\n".join(sections))
-        wanted = {self.describe(record).name for record in self.layout.all_records() if not record.asked_to_stop}
+        wanted = set()
+        for record in self.layout.all_records():
+            if not record.asked_to_stop:
+                wanted.add(self.describe(record).name)
+                # It is about to start; how it ended last time is over
+                record.state = {"sound": bool(record.state.get("sound"))}
         for path in self.layout.programs.iterdir():
             if path.name not in wanted:
                 path.unlink()
