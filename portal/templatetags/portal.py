@@ -1,5 +1,6 @@
 """Tags and filters of the look; they are built in, so no template loads them."""
 
+import functools
 import re
 import unicodedata
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ _WAYS = {"shell": "from the command line", "admin": "in the admin", "API": "by t
 
 
 @register.simple_tag
+@functools.lru_cache(maxsize=256, typed=True)  # typed: a text that is safe as it is and one that isn't are two
 def icon(name: str, label: str = "") -> SafeString:
     """Draw an icon of `portal.icons`; without a label it is decoration that screen readers skip."""
     said = format_html('role="img" aria-label="{}"', label) if label else SafeString('aria-hidden="true"')
@@ -75,7 +77,7 @@ def _date(at: datetime) -> str:
 
 
 def _exact(at: datetime) -> str:
-    return f"{at:%a} {_date(at)}, {at:%H:%M:%S} {at:%Z}"
+    return at.strftime(f"%a {at.day} %b %Y, %H:%M:%S %Z")
 
 
 def _clock(at: datetime, now: datetime) -> str:
@@ -154,7 +156,8 @@ def _in_words(value: Any) -> str:
 @register.filter
 def inert(text: object) -> str:
     """Show control and direction characters as visible marks, so that a name or log line can't play tricks."""
-    return "".join(map(_visible, str(text)))
+    plain = str(text)
+    return plain if plain.isprintable() else "".join(map(_visible, plain))
 
 
 def _visible(character: str) -> str:
