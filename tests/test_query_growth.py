@@ -1,0 +1,93 @@
+"""A page asks the database as often for many rows as for a few: no list costs a query a row."""
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from deployments.models import Job, Package
+from environments.models import App, Membership, NodePermission, Role
+from environments.permissions import Permission
+from tests.bench.sample import fill
+from tests.cast import Cast, make_person, signed_in, unlocked
+
+FEW, MANY = 3, 60  # the second is more than a page of any list
+APP_PAGE = "/apps/calc-{size}/"
+AT_MOST = {APP_PAGE: 8}
+PAGES = [
+    APP_PAGE,
+    "/apps/calc-{size}/packages/",
+    "/apps/calc-{size}/packages/{package}/",
+    "/apps/calc-{size}/activity/",
+    "/apps/calc-{size}/team/",
+    "/apps/calc-{size}/permissions/test/",
+    "/apps/calc-{size}/permissions/production/",
+    "/apps/calc-{size}/environments/test/",
+    "/apps/calc-{size}/environments/production/",
+    "/apps/calc-{size}/environments/test/transport/",
+    "/apps/calc-{size}/environments/test/transport/?package={package}",
+    "/apps/calc-{size}/environments/test/deployments/",
+    "/apps/calc-{size}/environments/test/deployments/1/",
+    "/apps/calc-{size}/environments/production/deployments/",
+]
+
+
+@pytest.fixture
+def alice(cast: Cast) -> Client:
+    """Alice with an open window, and two apps of hers: one with few of everything, one with many."""
+    fill(cast.alice, (FEW, MANY))
+    for size in (FEW, MANY):
+        fill_team(App.objects.get(slug=f"calc-{size}"), size)
+    return unlocked(cast.alice)
+
+
+def fill_team(app: App, size: int) -> None:
+    role = Role.objects.get(name="Business Engineer")
+    people = [make_person(f"{app.slug}-{number}") for number in range(size)]
+    members = Membership.objects.bulk_create(Membership(app=app, user=person, role=role) for person in people)
+    NodePermission.objects.bulk_create(
+        NodePermission(environment=environment, membership=member, permission=permission, granted=True, set_by="Alice")
+        for environment in app.environments.all()
+        for member in members
+        for permission in (Permission.TRANSPORT, Permission.BACKUPS)
+    )
+    for environment in app.environments.all():
+        Job.objects.create(environment=environment, number=size + 1, kind="restart", asker_name="Alice", via="browser")
+
+
+def cost(client: Client, address: str) -> int:
+    with CaptureQueriesContext(connection) as queries:
+        answer = client.get(address)
+    assert answer.status_code == 200, address
+    return len(queries)
+
+
+def test_a_page_of_an_app_costs_the_same_for_few_and_many(alice: Client) -> None:
+    keys = {size: Package.objects.filter(app__slug=f"calc-{size}").earliest("pk").key for size in (FEW, MANY)}
+    costs = {page: [cost(alice, page.format(size=size, package=keys[size])) for size in keys] for page in PAGES}
+    assert {page: (few, many) for page, (few, many) in costs.items() if few != many} == {}
+    assert {page: costs[page] for page, most in AT_MOST.items() if max(costs[page]) > most} == {}
+
+
+def test_a_members_pages_cost_the_same_for_few_and_many(alice: Client) -> None:
+    pages, costs = (APP_PAGE, APP_PAGE + "environments/test/"), []
+    for size in (FEW, MANY):
+        bob = signed_in(Membership.objects.filter(app__slug=f"calc-{size}").latest("pk").user)
+        costs.append([cost(bob, page.format(size=size)) for page in pages])
+    assert costs[0] == costs[1]
+    assert costs[1][0] <= AT_MOST[APP_PAGE]
+
+
+def test_the_start_page_costs_the_same_for_few_and_many_apps(alice: Client, cast: Cast) -> None:
+    few = cost(alice, "/")
+    fill(cast.alice, tuple(range(4, 12)))
+    assert cost(alice, "/") == few
+
+
+@pytest.mark.parametrize("address", ["/account/", "/account/history/"])
+def test_the_account_costs_the_same_for_few_and_many_sessions(alice: Client, cast: Cast, address: str) -> None:
+    signed_in(cast.alice)
+    few = cost(alice, address)
+    for _ in range(10):
+        signed_in(cast.alice)
+    assert cost(alice, address) == few
