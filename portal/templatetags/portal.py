@@ -156,7 +156,7 @@ def _in_words(value: Any) -> str:
 @register.filter
 def inert(text: object) -> str:
     """Show control and direction characters as visible marks, so that a name or log line can't play tricks."""
-    plain = str(text)
+    plain = str(text).replace("\r\n", "\n")  # as browsers send the lines of a text area
     return plain if plain.isprintable() else "".join(map(_visible, plain))
 
 

@@ -107,6 +107,7 @@ def test_control_and_direction_characters_become_visible() -> None:
     assert inert("a\x1b[31mb\x00\x7f") == "a^[[31mb^@^?"
     assert inert("exe.\u202egpj\x9b") == "exe.‹U+202E›gpj‹U+009B›"
     assert inert("line\n\tnext") == "line\n\tnext"
+    assert inert("typed\r\nover\rtyped") == "typed\nover^Mtyped"
 
 
 def test_a_secret_is_read_in_groups() -> None:
