@@ -7,6 +7,7 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
+        from accounts import checks  # noqa: F401 - registers the check of the keys
         from accounts.staff import make_support_group
 
         post_migrate.connect(make_support_group, sender=self)

@@ -156,9 +156,15 @@ def begin_on_terminal(user: User) -> Authenticator:
 @transaction.atomic
 def confirm_on_terminal(authenticator: Authenticator, code: str) -> None:
     """Accept the first code and put the authenticator in force; no window opens. Raises CodeRefused."""
-    in_time = authenticator.created_at > timezone.now() - SET_UP_LASTS
-    _confirm(authenticator if in_time else None, code)
+    _confirm(authenticator if can_be_confirmed(authenticator) else None, code)
     _tell_of_set_up(Actor(authenticator.user, via="shell"))
+
+
+def can_be_confirmed(authenticator: Authenticator) -> bool:
+    """Say whether it was begun less than ten minutes ago, and not begun again elsewhere since."""
+    return Authenticator.objects.filter(
+        pk=authenticator.pk, confirmed=False, created_at__gt=timezone.now() - SET_UP_LASTS
+    ).exists()
 
 
 def give_up(authenticator: Authenticator) -> None:

@@ -19,11 +19,12 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @public
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when database, storage and a worker are there, else 503, naming what is missing."""
+    """Answer 200 when database, storage and a worker are there and the keys fit, else 503, naming what is wrong."""
     checks: dict[str, Callable[[], bool]] = {
         "database": _database,
         "storage": _storage,
         "worker": import_string(settings.WORKER_ALIVE),
+        "ENCRYPTION_KEYS": import_string(settings.KEYS_FIT),
     }
     found = {name: _holds(check) for name, check in checks.items()}
     return JsonResponse(found, status=200 if all(found.values()) else 503)

@@ -12,7 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
 
 from deployments.runtimes import ports
 from deployments.runtimes.base import RuntimeFailure
@@ -36,6 +38,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         signal.signal(signal.SIGINT, _stop)
         signal.signal(signal.SIGTERM, _stop)
+        self.check(tags=[Tags.database], databases=["default"])
+        connections.close_all()
         node = Node(settings.VAR, settings.APPS_PORT, settings.APPS_DOMAIN, programs())
         try:
             self._run(node)

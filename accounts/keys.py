@@ -1,0 +1,107 @@
+"""Which columns are encrypted, whether the portal's keys fit what stands there, and how the newest key takes over."""
+
+from dataclasses import dataclass
+
+from django.apps import apps
+from django.db import transaction
+from django.db.models import Model
+
+from accounts.acts import Act
+from accounts.models import Activity, Interrupted
+from accounts.secrets import EncryptedText, Unreadable, decrypt, reencrypt
+
+WRONG = (
+    "ENCRYPTION_KEYS does not hold the key that encrypted what is in the database ({what})."
+    " Nobody gets through with a code. Add the earlier key behind the newest one; docs/settings.md says how."
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that holds what `accounts.secrets` encrypted."""
+
+    model: type[Model]
+    field: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.model._meta.verbose_name} {self.field}"
+
+    def fits(self) -> bool:
+        """Say whether the oldest and the newest row can be read."""
+        rows = self.model._base_manager.exclude(**{self.field: ""}).order_by("pk").values_list(self.field, flat=True)
+        return all(_is_readable(text) for text in (rows.first(), rows.last()) if text)
+
+
+@dataclass
+class Count:
+    """What became of the rows of one column."""
+
+    column: Column
+    rewritten: int = 0
+    newest_already: int = 0
+    unreadable: int = 0
+
+
+def columns() -> list[Column]:
+    """Find them by their type, so that none is forgotten that somebody adds."""
+    return [
+        Column(model, field.name)
+        for model in apps.get_models()
+        for field in model._meta.concrete_fields
+        if isinstance(field, EncryptedText)
+    ]
+
+
+def what_is_wrong() -> str:
+    """Say in a sentence that the keys don't fit the database; nothing when they do."""
+    # A kept form lives for ten minutes, so one that can't be read does no harm
+    wrong = [column.name for column in columns() if column.model is not Interrupted and not column.fits()]
+    return WRONG.format(what=", ".join(wrong)) if wrong else ""
+
+
+def fit() -> bool:
+    return not what_is_wrong()
+
+
+def rotate(dry_run: bool = False) -> list[Count]:
+    """Encrypt everything with the newest key, row by row, while the portal runs. Recorded when something changed."""
+    counts = [_rotate(column, dry_run) for column in columns()]
+    rewritten = [f"{count.column.name}: {count.rewritten}" for count in counts if count.rewritten]
+    if rewritten and not dry_run:
+        Activity.objects.create(
+            act=Act.KEYS_ROTATED, actor_name="The operator", target=", ".join(rewritten)[:300], via="shell"
+        )
+    return counts
+
+
+def _rotate(column: Column, dry_run: bool) -> Count:
+    count = Count(column)
+    for pk in list(column.model._base_manager.order_by("pk").values_list("pk", flat=True)):
+        try:
+            rewritten = _rotate_row(column, pk, dry_run)
+        except Unreadable:
+            count.unreadable += 1
+            continue
+        count.rewritten += rewritten
+        count.newest_already += not rewritten
+    return count
+
+
+@transaction.atomic
+def _rotate_row(column: Column, pk: object, dry_run: bool) -> bool:
+    # The lock that a code is decided under: neither overwrites what the other one writes
+    rows = column.model._base_manager.select_for_update().filter(pk=pk)
+    old = rows.values_list(column.field, flat=True).first()
+    new = reencrypt(old) if old else None
+    if new and not dry_run:
+        column.model._base_manager.filter(pk=pk).update(**{column.field: new})
+    return new is not None
+
+
+def _is_readable(text: str) -> bool:
+    try:
+        decrypt(text)
+    except Unreadable:
+        return False
+    return True
