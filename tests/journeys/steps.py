@@ -100,7 +100,7 @@ def set_up(page: Page, person: Person, scripted: bool = True) -> Phone:
     press(page, "Continue")
     phone = Phone(read_qr(page))
     enter_code(page, phone, "Set up and unlock production", scripted)
-    expect(page.get_by_role("status").filter(has_text="Your authenticator is set up.")).to_be_visible()
+    expect(page.get_by_text("Your authenticator is set up.", exact=True)).to_be_visible()
     return phone
 
 
