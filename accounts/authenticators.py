@@ -31,6 +31,7 @@ FAILURES_COUNT_FOR = timedelta(days=90)
 IN_SESSION = "set_up"
 NOTES_MOST = 8000  # characters, however often somebody adds to a request
 UNREADABLE = "The portal can't read your authenticator just now. Tell support."
+KEYS_LOST = "The portal lost the key that encrypted it."
 SIX_DIGITS = re.compile(r"[0-9]{6}", re.ASCII)
 
 
@@ -313,6 +314,24 @@ def disable(user: User, by: Actor, reason: str, identity_check: str) -> None:
     facts = {"person": user.email, "identity checked": identity_check}
     record(Act.AUTHENTICATOR_DISABLED, by, user.name, reason=reason, after=facts)
     mail.authenticator_disabled(user, by, reason)
+
+
+@transaction.atomic
+def disable_unreadable(pk: int) -> bool:
+    """Remove an authenticator that none of the portal's keys fits; False for others and for blocked ones.
+
+    For the operator who lost the keys: nobody, support included, gets through with a code any more.
+    """
+    authenticator = Authenticator.objects.select_for_update().filter(pk=pk, blocked_at=None).first()
+    if authenticator is None or secrets.is_readable(authenticator.secret):
+        return False
+    user = authenticator.user
+    window.end_all(user, ProductionWindow.End.DISABLED)
+    authenticator.delete()
+    operator = {"actor_name": "The operator", "via": "shell"}
+    Activity.objects.create(act=Act.AUTHENTICATOR_DISABLED, target=user.name, reason=KEYS_LOST, **operator)
+    mail.authenticator_disabled(user, Actor(user, via="shell"), KEYS_LOST)
+    return True
 
 
 @transaction.atomic

@@ -8,7 +8,7 @@ from django.db.models import Model
 
 from accounts.acts import Act
 from accounts.models import Activity, Interrupted
-from accounts.secrets import EncryptedText, Unreadable, decrypt, reencrypt
+from accounts.secrets import EncryptedText, Unreadable, is_readable, reencrypt
 
 WRONG = (
     "ENCRYPTION_KEYS does not hold the key that encrypted what is in the database ({what})."
@@ -30,7 +30,7 @@ class Column:
     def fits(self) -> bool:
         """Say whether the oldest and the newest row can be read."""
         rows = self.model._base_manager.exclude(**{self.field: ""}).order_by("pk").values_list(self.field, flat=True)
-        return all(_is_readable(text) for text in (rows.first(), rows.last()) if text)
+        return all(is_readable(text) for text in (rows.first(), rows.last()) if text)
 
 
 @dataclass
@@ -97,11 +97,3 @@ def _rotate_row(column: Column, pk: object, dry_run: bool) -> bool:
     if new and not dry_run:
         column.model._base_manager.filter(pk=pk).update(**{column.field: new})
     return new is not None
-
-
-def _is_readable(text: str) -> bool:
-    try:
-        decrypt(text)
-    except Unreadable:
-        return False
-    return True

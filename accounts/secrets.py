@@ -25,6 +25,14 @@ def decrypt(token: str) -> str:
         raise Unreadable from error
 
 
+def is_readable(token: str) -> bool:
+    try:
+        decrypt(token)
+    except Unreadable:
+        return False
+    return True
+
+
 def reencrypt(token: str) -> str | None:
     """Encrypt with the newest key what an older one encrypted; None when the newest one did already.
 

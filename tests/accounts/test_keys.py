@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
 from django.apps import apps
+from django.core import mail
 from django.core.checks import Tags, run_checks
 from django.core.management import CommandError, call_command
 from django.db import connection, models
 from django.test import Client
+from django.utils import timezone
 
 from accounts import keys, secrets
 from accounts.acts import Act
-from accounts.models import Activity, Authenticator, Interrupted
+from accounts.models import Activity, Authenticator, Interrupted, ProductionWindow
 from portal.env import BASE_DIR
 from tests.cast import PASSWORD, Cast, forget_last_step, signed_in, unlocked
 from tests.codes import code_for, code_of, secret_of
@@ -209,6 +211,31 @@ def test_support_can_disable_what_can_not_be_read(cast: Cast, settings: Any) -> 
     typed = {"people": cast.alice.pk, "reason": "Keys are lost.", "identity_check": "Met her."}
     sam.post("/admin/accounts/user/disable/", typed)
     assert not cast.alice.authenticators.exists()
+
+
+def test_with_lost_keys_the_operator_disables_what_no_key_fits_and_nothing_else(
+    cast: Cast, settings: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    for person in (cast.alice, cast.bob):
+        unlocked(person)
+    Authenticator.objects.filter(user=cast.bob).update(blocked_at=timezone.now())
+    settings.ENCRYPTION_KEYS = [OTHER]
+    unlocked(cast.sam)
+    with django_capture_on_commit_callbacks(execute=True), pytest.raises(CommandError):  # Bob's is left
+        rotate("--disable-unreadable")
+    assert set(Authenticator.objects.values_list("user__name", flat=True)) == {"Bob", "Sam"}
+    entry = Activity.objects.get(act=Act.AUTHENTICATOR_DISABLED)
+    assert (entry.actor_name, entry.target, entry.via) == ("The operator", "Alice", "shell")
+    assert set(cast.alice.windows.values_list("ended_why", flat=True)) == {ProductionWindow.End.DISABLED}
+    assert [m.subject for m in mail.outbox if m.to == [cast.alice.email]][-1] == "Your authenticator was disabled"
+
+
+def test_a_dry_run_disables_nothing(cast: Cast, settings: Any) -> None:
+    unlocked(cast.alice)
+    settings.ENCRYPTION_KEYS = [OTHER]
+    with pytest.raises(CommandError):
+        rotate("--dry-run", "--disable-unreadable")
+    assert cast.alice.authenticators.exists()
 
 
 def test_readyz_names_the_setting(cast: Cast, settings: Any) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts import keys
+from accounts import authenticators, keys
+from accounts.models import Authenticator
 
 
 class Command(BaseCommand):
@@ -14,9 +15,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="Count only; nothing is changed.")
+        parser.add_argument(
+            "--disable-unreadable",
+            action="store_true",
+            help="The key is lost for good: disable the authenticators that no key fits, but for blocked ones.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         dry_run = options["dry_run"]
+        if options["disable_unreadable"] and not dry_run:
+            found = Authenticator.objects.values_list("pk", flat=True)
+            disabled = sum(authenticators.disable_unreadable(pk) for pk in list(found))
+            self.stdout.write(f"{disabled} authenticators disabled that no key fits. Their people are told by mail.")
         counts = keys.rotate(dry_run)
         done = "to encrypt with the newest key" if dry_run else "encrypted with the newest key"
         for count in counts:
