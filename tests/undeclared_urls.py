@@ -13,7 +13,7 @@ def undeclared(request: HttpRequest, **kwargs: str) -> HttpResponse:
 
 @deployer(max_body=1_000_000)
 def upload(request: HttpRequest, **kwargs: str) -> HttpResponse:
-    return HttpResponse("arrived" if request.FILES["file"].size else "empty")
+    return HttpResponse("arrived" if request.FILES else "empty")
 
 
 urlpatterns = [
