@@ -298,14 +298,6 @@ class Activity(models.Model):
         """What was done, to follow the actor's name."""
         return " ".join(part for part in (Act(self.act).label, self.target) if part)
 
-    @property
-    def before_words(self) -> str:
-        return in_words(self.before)
-
-    @property
-    def after_words(self) -> str:
-        return in_words(self.after)
-
     def save(self, *args: Any, **kwargs: Any) -> None:
         if self.pk is not None:
             raise AppendOnly
@@ -313,12 +305,3 @@ class Activity(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> Never:
         raise AppendOnly
-
-
-def in_words(value: Any) -> str:
-    """Write what was before or after a change for people: "Transport Rights: yes, API Rights: no"."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {in_words(part)}" for name, part in value.items())
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "" if value is None else str(value)
