@@ -35,6 +35,8 @@ def main() -> None:
     print(
         f"Medians of {pages.ROUNDS} rounds for pages and {transport.ROUNDS} for transports, floor and portal in turns."
     )
+    if busy := report.busy():
+        print(busy)
     print(report.sentence(lines))
 
 

@@ -1,5 +1,6 @@
 """What a person reads: a line for each measurement, its goal beside it, and a sentence at the end."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 
@@ -28,6 +29,14 @@ def sentence(lines: Sequence[Line]) -> str:
     if not missed:
         return f"All {len(lines)} goals are met."
     return f"{len(missed)} of {len(lines)} goals missed: {'; '.join(missed)}."
+
+
+def busy() -> str:
+    """Say so when other work takes the processors: wall times are too long then and their differences chance."""
+    load, processors = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if load <= processors:
+        return ""
+    return f"This machine is busy (load {load:.1f} on {processors} processors): trust CPU times, not the others."
 
 
 def ms(seconds: float) -> str:
