@@ -1,7 +1,10 @@
 """A lost phone: asking support, refusing its codes at once, and who hears of it."""
 
+from datetime import timedelta
+
 import pytest
 from django.core import mail
+from django.utils import timezone
 
 from accounts import authenticators
 from accounts.actor import Actor
@@ -79,6 +82,16 @@ def test_the_page_no_longer_offers_what_is_done(cast: Cast) -> None:
     assert "Your authenticator is blocked because the phone is gone" in page
     client.post(HELP, GONE)
     assert Activity.objects.filter(act=Act.PHONE_GONE).count() == 1
+
+
+def test_one_that_wrong_codes_blocked_stays_blocked_for_that(cast: Cast) -> None:
+    unlocked(cast.bob)
+    since = timezone.now() - timedelta(days=1)
+    Authenticator.objects.update(blocked_at=since, blocked_why=Authenticator.Blocked.WRONG_CODES)
+    assert authenticators.ask_for_reset(Actor(cast.bob), "", phone_gone=True).phone_gone
+    found = Authenticator.objects.get()
+    assert (found.blocked_at, found.blocked_why) == (since, Authenticator.Blocked.WRONG_CODES)
+    assert not Activity.objects.filter(act=Act.PHONE_GONE).exists()
 
 
 def test_a_thief_of_the_password_blocks_nobody_silently(cast: Cast, django_capture_on_commit_callbacks: object) -> None:
