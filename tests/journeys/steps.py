@@ -98,6 +98,11 @@ def set_up(page: Page, person: Person, scripted: bool = True) -> Phone:
     sees(page, "Set up your authenticator")
     page.get_by_label("Your password").fill(person.password)
     press(page, "Continue")
+    return scan(page, scripted)
+
+
+def scan(page: Page, scripted: bool = True) -> Phone:
+    """Scan the QR code and type the first code."""
     phone = Phone(read_qr(page))
     enter_code(page, phone, "Set up and unlock production", scripted)
     expect(page.get_by_text("Your authenticator is set up.", exact=True)).to_be_visible()
