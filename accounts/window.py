@@ -26,11 +26,11 @@ def current(request: PortalRequest) -> ProductionWindow | None:
     window_id = request.session.get(IN_SESSION)
     if not window_id or not request.user.is_authenticated:
         return None
-    return (
-        ProductionWindow.objects.open_at(timezone.now())
-        .filter(pk=window_id, user=request.user, session_key=request.session.session_key)
-        .first()
-    )
+    windows = ProductionWindow.objects.open_at(timezone.now())
+    try:
+        return windows.get(pk=window_id, user=request.user, session_key=request.session.session_key)
+    except ProductionWindow.DoesNotExist:
+        return None
 
 
 def open_for(request: PortalRequest, authenticator: Authenticator, step: int, now: datetime) -> ProductionWindow:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 
 from accounts.guards import Guard, View, declare
 from accounts.http import PortalRequest
@@ -57,16 +57,12 @@ def requires(permission: Permission, doing: str | Callable[[Any], str] = "") -> 
 
 def membership_of(user: User, app: str) -> Membership:
     """Find the person's place in an app; an outsider learns nothing: 404, as for an app that never was."""
-    found = Membership.objects.filter(user=user, app__slug=app).select_related("app__technical_contact", "role").first()
-    if found is None:
-        raise Http404
-    return found
+    memberships = Membership.objects.select_related("app__technical_contact", "role")
+    return get_object_or_404(memberships, user=user, app__slug=app)
 
 
 def environment_of(app: App, slug: str) -> Environment:
-    found = app.environments.filter(slug=slug).first()
-    if found is None:
-        raise Http404
+    found = get_object_or_404(app.environments, slug=slug)
     found.app = app
     return found
 
