@@ -60,6 +60,9 @@ class Inspector:
             self.problems += [f"{where}: {problem}" for problem in _of_the_markup(answer.body())]
             self.problems += [f"{where}: {problem}" for problem in self._of_the_width()]
 
+    def look_at_what_opened(self) -> None:
+        self.problems += [f"{self.page.url}, opened: {problem}" for problem in self._of_the_picture(True)]
+
     def _of_the_picture(self, ours: bool) -> Iterator[str]:
         yield from self._by_axe(EVERYTHING)
         self.page.emulate_media(color_scheme="dark")
@@ -119,12 +122,18 @@ def test_every_page_is_for_everybody(portal: LivePortal, new_context: NewContext
 
     inspector.visit(*OF_A_PERSON, *(APP + each for each in OF_AN_APP))
     inspector.visit(*(TEST + each for each in OF_AN_ENVIRONMENT), *(PRODUCTION + each for each in OF_AN_ENVIRONMENT))
-    steps.open_package(page, "Calc 1.1.0")
-    inspector.visit(page.url, page.get_by_role("link", name="Transport to Test").get_attribute("href") or "")
     inspector.visit("/apps/no-such-app/", status=404)
-    page.goto("/")
-    steps.end_production_access(page)
-    inspector.visit("/", APP, PRODUCTION)
+    steps.open_package(page, "Calc 1.1.0")
+    inspector.visit(page.url)
+    inspector.visit(page.get_by_role("link", name="Transport to Production").get_attribute("href") or "")
+
+    other_tab = page.context.new_page()
+    other_tab.goto("/")
+    steps.end_production_access(other_tab)
+    steps.press(page, "Transport 1.1.0 to Production")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    inspector.look_at_what_opened()
+    inspector.visit(APP, PRODUCTION)
     assert not inspector.problems, "\n".join(inspector.problems)
 
 
