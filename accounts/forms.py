@@ -91,6 +91,8 @@ class NewPasswordForm(PasswordMixin, PasswordChangeForm):
     def __init__(self, request: PortalRequest, *args: Any, **kwargs: Any) -> None:
         super().__init__(request.user, *args, **kwargs)
         self.request = request
+        for name, label in (("old_password", "Your current password"), ("new_password2", "The new password again")):
+            self.fields[name].label = label
 
     def clean_old_password(self) -> str:
         password: str = self.cleaned_data["old_password"]

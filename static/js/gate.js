@@ -22,8 +22,8 @@
   }, true);
 
   document.addEventListener("click", (event) => {
-    const link = event.target.closest("a[data-guarded]");
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    const link = event.target.closest("[data-guarded] a[href]");
+    if (!link || link.origin !== location.origin || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
     unlock(new URL(link.href).pathname).then((open) => { if (open) location.assign(link.href); });
   });
