@@ -6,7 +6,7 @@ from secrets import token_urlsafe
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from ua_parser import parse
+from ua_parser import parse_os, parse_user_agent
 
 COOKIE = "__Host-browser" if settings.SECURE else "browser"
 KEPT = 365 * 24 * 3600  # seconds
@@ -15,10 +15,9 @@ KEPT = 365 * 24 * 3600  # seconds
 @lru_cache(maxsize=1000)
 def name_of(user_agent: str) -> str:
     """Say in words what a User-Agent header claims: "Firefox on Linux"."""
-    found = parse(user_agent)
-    browser = found.user_agent.family if found.user_agent else "Unknown browser"
-    system = f" on {found.os.family}" if found.os else ""
-    return f"{browser}{system}"
+    browser, system = parse_user_agent(user_agent), parse_os(user_agent)
+    name = browser.family if browser else "Unknown browser"
+    return f"{name} on {system.family}" if system else name
 
 
 def device_of(request: HttpRequest) -> str:

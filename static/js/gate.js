@@ -14,7 +14,7 @@
     event.preventDefault();
     event.stopImmediatePropagation();
     const { submitter } = event;
-    unlock().then((open) => {
+    unlock(submitter?.textContent).then((open) => {
       if (!open) return;
       let_through.add(form);
       form.requestSubmit(submitter);
@@ -25,24 +25,26 @@
     const link = event.target.closest("[data-guarded] a[href]");
     if (!link || link.origin !== location.origin || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
-    unlock(new URL(link.href).pathname).then((open) => { if (open) location.assign(link.href); });
+    unlock(link.textContent, link.pathname).then((open) => { if (open) location.assign(link.href); });
   });
 
   // True when the window is open or the server shall decide; false when the person closed the dialog
-  async function unlock(path = location.pathname) {
+  async function unlock(words, path = location.pathname) {
     const url = `${address}?next=${encodeURIComponent(path)}`;
     try {
       const answer = await fetch(url, { redirect: "error" });
-      return answer.status === 200 ? await ask(await answer.text()) : true;
+      return answer.status === 200 ? await ask(await answer.text(), words) : true;
     } catch {
       return true;
     }
   }
 
-  function ask(content) {
+  function ask(content, words) {
     const dialog = document.createElement("dialog");
     const show = (html) => {
       dialog.innerHTML = html;
+      const heading = dialog.querySelector("h2");
+      if (heading && words?.trim()) heading.textContent = `${words.trim().replace(/\s+/g, " ")} needs your code`;
       dialog.querySelector("[data-code]")?.focus();
     };
     document.body.append(dialog);

@@ -75,7 +75,7 @@ def _is_asked_for_the_code_after_ending_it(page: Page, phone: steps.Phone) -> No
     steps.end_production_access(page)
     steps.open_app(page)
     steps.go(page, "Transport to Production")
-    expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text("Production of calc needs your code")
+    expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text("Transport to Production needs your code")
     steps.enter_code(page, phone)
     steps.sees(page, "Transport a package to Production")
 
