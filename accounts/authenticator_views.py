@@ -5,9 +5,10 @@ from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.middleware.csrf import REASON_BAD_ORIGIN, get_token
+from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve, reverse
 from django.views.decorators.cache import never_cache
@@ -122,8 +123,8 @@ def offer_again(request: HttpRequest, reason: str = "") -> HttpResponse:
     SECURITY: only a form that the browser says comes from this very host is shown again, so that a
     foreign page plants nothing.
     """
-    origin = request.headers.get("Origin", "")
-    own = urlsplit(origin).netloc == request.get_host() and reason != REASON_BAD_ORIGIN
+    own_addresses = {f"{request.scheme}://{request.get_host()}", *settings.CSRF_TRUSTED_ORIGINS}
+    own = request.headers.get("Origin") in own_addresses
     if not (own and request.user.is_authenticated and request.method == "POST" and not request.FILES):
         return render(request, "403_csrf.html", status=403)
     return _confirm(

@@ -39,6 +39,7 @@ class PasswordMixin:
 class SignInForm(PasswordMixin, forms.Form):
     username = forms.EmailField(
         label="E-mail",
+        max_length=254,  # as long as an account's address can be
         error_messages=EMAIL_MISSING,
         widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True}),
     )

@@ -14,13 +14,14 @@ from accounts.models import Interrupted
 
 KEPT_FOR = timedelta(minutes=10)
 MAX_BYTES = 64 * 1024
+LONGEST_PATH = 500  # characters; Interrupted.path
 NOT_KEPT = {"csrfmiddlewaretoken"}
 
 
 def keep(request: PortalRequest, title: str) -> Interrupted | None:
-    """Keep the text fields of a form for this browser session; None when they are too large to keep."""
+    """Keep the text fields of a form for this browser session; None when they or the address are too long to keep."""
     fields = json.dumps(typed(request))
-    if len(fields) > MAX_BYTES:
+    if len(fields) > MAX_BYTES or len(request.path) > LONGEST_PATH:
         return None
     Interrupted.objects.filter(kept_at__lt=timezone.now() - KEPT_FOR).delete()
     return Interrupted.objects.create(

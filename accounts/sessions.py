@@ -14,6 +14,10 @@ class SessionStore(DatabaseStore):
     def get_model_class(cls) -> Any:
         return Session
 
+    def _validate_session_key(self, key: str | None) -> bool:
+        # A cookie can be anything; PostgreSQL fails over a NUL in it
+        return bool(super()._validate_session_key(key)) and str(key).isascii() and str(key).isalnum()
+
     def create_model_instance(self, data: dict[str, Any]) -> Any:
         session: Any = super().create_model_instance(data)
         user_id = data.get("_auth_user_id")

@@ -23,9 +23,9 @@ from accounts.models import User
 def safe_next(request: HttpRequest) -> str:
     """Give the address to go on to; never on another host, whatever was asked for."""
     target = request.POST.get("next") or request.GET.get("next") or ""
-    if url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure()):
-        return target
-    return reverse("environments:apps")
+    ours = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
+    # What has no slash is looked up as the name of a view, and fails where none has it
+    return target if ours and target.startswith("/") else reverse("environments:apps")
 
 
 @public

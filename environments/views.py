@@ -1,5 +1,6 @@
 """The person's apps, teams, permissions and activity."""
 
+import re
 from collections.abc import Iterable
 
 from django.contrib import messages
@@ -19,6 +20,7 @@ from environments.models import App
 from environments.permissions import EXPLAINED, Permission, allowed
 
 PAGE = 50
+NUMBER = re.compile("[0-9]{1,18}", re.ASCII)
 
 
 @signed_in
@@ -44,7 +46,7 @@ def activity(request: AppRequest, app: str) -> HttpResponse:
     """Show what happened, newest first; `before` is the number of the last entry of the page before."""
     entries = Activity.objects.filter(app_id=request.app.pk)
     before = request.GET.get("before", "")
-    if before.isascii() and before.isdigit():
+    if NUMBER.fullmatch(before):
         entries = entries.filter(pk__lt=int(before))
     page = list(entries[: PAGE + 1])
     context = {"entries": page[:PAGE], "older": page[PAGE - 1].pk if len(page) > PAGE else None, "active": "activity"}

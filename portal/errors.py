@@ -4,6 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.module_loading import import_string
+from django.views.decorators.cache import never_cache
 
 from accounts.guards import public
 
@@ -26,6 +27,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 @public
+@never_cache
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Offer a form again that came with an old token (accounts.authenticator_views), refuse a foreign one."""
     offer = import_string("accounts.authenticator_views.offer_again")
