@@ -41,6 +41,14 @@ def too_many_attempts(email: str, address: str) -> bool:
     return on_account >= ACCOUNT_LIMIT and not _known_address(email, address)
 
 
+def keep_nothing_typed(instance: AccessAttempt, **kwargs: Any) -> None:
+    """Empty what axes would keep of a form with a wrong password. Django calls it before each attempt is saved.
+
+    SECURITY: it masks the field `password` only, so that a mistyped old password leaves the new one in clear text.
+    """
+    instance.get_data = instance.post_data = ""
+
+
 def refused_sign_in(request: Any, email: str) -> None:
     """Record a refused sign-in, for the account's own history where there is one.
 
@@ -90,7 +98,8 @@ def sign_out(request: PortalRequest) -> None:
 def change_profile(request: PortalRequest, form: ModelForm[User]) -> None:
     """Save what a person changed about themselves."""
     changed = {name: (form.initial[name], form.cleaned_data[name]) for name in form.changed_data}
-    form.save()
+    # SECURITY: only what changed; the rest was read before, and would undo what happened to the account since
+    form.instance.save(update_fields=form.changed_data)
     if changed:
         before, after = ({name: pair[side] for name, pair in changed.items()} for side in (0, 1))
         record(Act.PROFILE_CHANGED, Actor.of(request), before=before, after=after)
@@ -101,7 +110,7 @@ def change_password(request: PortalRequest, new_password: str) -> None:
     """Set the password and end every window and every other session of the person."""
     user = request.user
     user.set_password(new_password)
-    user.save()
+    user.save(update_fields=["password"])
     window.end_all(user, ProductionWindow.End.PASSWORD)
     request.window = None
     update_session_auth_hash(request, user)
@@ -115,7 +124,7 @@ def reset_password(user: User, new_password: str, address: str, browser: str) ->
     """Set a password through the link sent by mail; every session and every window of the person ends."""
     by = Actor(user, address=address, browser=browser)
     user.set_password(new_password)
-    user.save()
+    user.save(update_fields=["password"])
     end_everything(user, ProductionWindow.End.PASSWORD)
     record(Act.PASSWORD_RESET, by)
     mail.password_changed(by)

@@ -92,6 +92,7 @@ def already_opened_by(request: PortalRequest, step: int, now: datetime) -> Produ
     return window
 
 
+@transaction.atomic
 def end(request: PortalRequest) -> None:
     """End the window of this browser session, as asked by its person."""
     if request.window and end_one(request.window, ProductionWindow.End.BY_PERSON):
