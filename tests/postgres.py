@@ -1,7 +1,11 @@
-"""A throw-away PostgreSQL: `python -m tests.postgres COMMAND…` runs the command with its DATABASE_URL."""
+"""A throw-away PostgreSQL: `python -m tests.postgres COMMAND…` runs the command with its DATABASE_URL.
+
+The portals of the journeys get a fresh database each in the same cluster, by JOURNEYS_DATABASE_URL.
+"""
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
@@ -11,8 +15,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
+from psycopg import sql
 
 SOCKETS_ONLY = ["-c", "listen_addresses=", "-c", "max_connections=200"]
 # Nothing here outlives the tests, so nothing has to survive a power cut.
@@ -42,13 +49,27 @@ def cluster() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
+@contextmanager
+def fresh_database(cluster_url: str) -> Iterator[str]:
+    """Make an empty database in the cluster of a URL that `cluster` gave, and give its own URL; drop it after."""
+    folder = urlsplit(cluster_url).path.rpartition("/")[0]
+    name = f"journey_{secrets.token_hex(4)}"
+    with _connected(Path(folder)) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield f"postgres://portal@/{folder}/{name}"
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 def main(command: list[str]) -> int:
     """Run the command with a cluster and give its exit code; the cluster ends with it, interrupted or not."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # Ctrl-C reaches the command as well: it ends in its own time and the cluster after it.
     signal.signal(signal.SIGINT, lambda *_: None)
     with cluster() as url:
-        return subprocess.run(command, env=os.environ | {"DATABASE_URL": url}, check=False).returncode
+        given = {"DATABASE_URL": url, "JOURNEYS_DATABASE_URL": url}
+        return subprocess.run(command, env=os.environ | given, check=False).returncode
 
 
 def _programs() -> Path:
@@ -94,13 +115,17 @@ def _wait(server: "subprocess.Popen[bytes]", folder: Path) -> None:
     end = time.monotonic() + START_SECONDS
     while server.poll() is None and time.monotonic() < end:
         try:
-            with psycopg.connect(host=str(folder), user="portal", dbname="postgres", autocommit=True) as connection:
+            with _connected(folder) as connection:
                 connection.execute("CREATE DATABASE portal")
         except psycopg.OperationalError:
             time.sleep(0.1)
         else:
             return
     raise SystemExit(f"PostgreSQL did not start: {(folder / 'log').read_text()}")
+
+
+def _connected(folder: Path) -> "psycopg.Connection[Any]":
+    return psycopg.connect(host=str(folder), user="portal", dbname="postgres", autocommit=True)
 
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:

@@ -12,11 +12,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
+
+from tests.postgres import fresh_database
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 90
@@ -60,16 +62,28 @@ class LivePortal:
         mails = [email.message_from_string(text.lstrip(), policy=email.policy.default) for text in texts]
         return [mail for mail in mails if isinstance(mail, EmailMessage) and to in str(mail["To"])]
 
+    def mail(self, to: str, subject: str) -> str:
+        """Give the text of the newest mail with this subject to an address; it says the same in HTML."""
+        mail = [mail for mail in self.mails(to) if mail["Subject"] == subject][-1]
+        text, formatted = (mail.get_body((kind,)) for kind in ("plain", "html"))
+        assert text
+        assert formatted
+        return str(text.get_content())
+
 
 @contextmanager
 def running(var: Path, **settings: str) -> Iterator[LivePortal]:
     """Start the portal with its demo in `var` on two free ports, with further settings; end it as Ctrl-C would.
 
+    It uses SQLite, or a fresh database in the PostgreSQL cluster of JOURNEYS_DATABASE_URL where that is set.
     Whatever it says goes to `var/journey.log`, which the error names when it doesn't get ready.
     """
     var.mkdir(parents=True, exist_ok=True, mode=0o700)
-    env = _environment(var) | settings
-    with (var / "journey.log").open("ab") as log:
+    with ExitStack() as stack:
+        env = _environment(var) | settings
+        if cluster := os.environ.get("JOURNEYS_DATABASE_URL"):
+            env["DATABASE_URL"] = stack.enter_context(fresh_database(cluster))
+        log = stack.enter_context((var / "journey.log").open("ab"))
         options: dict[str, Any] = {"cwd": ROOT, "env": env, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
         if subprocess.run([sys.executable, "manage.py", "demo"], check=False, **options).returncode:
             raise AssertionError(f"The demo could not be filled:\n{_tail(var)}")
