@@ -19,6 +19,7 @@ class Act(TextChoices):
     RESET_REJECTED = "authenticator.reset-rejected", "rejected the request to disable the authenticator of"
     WAIT_LIFTED = "authenticator.wait-lifted", "lifted the wait after wrong codes of"
     KEYS_ROTATED = "keys.rotated", "encrypted with the newest key:"
+    PASSWORD_WRONG = "account.password-wrong", "entered a wrong password on a page that asks for it again"
     CODE_WRONG = "code.wrong", "entered a wrong code"
     WINDOW_OPENED = "window.opened", "opened production access"
     WINDOW_ENDED = "window.ended", "ended production access"
@@ -47,6 +48,7 @@ class Act(TextChoices):
 ABOUT_SIGNING_IN = (
     Act.SIGNED_IN,
     Act.SIGN_IN_REFUSED,
+    Act.PASSWORD_WRONG,
     Act.SIGNED_OUT,
     Act.SESSION_ENDED,
     Act.PASSWORD_CHANGED,

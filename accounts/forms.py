@@ -8,6 +8,9 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.forms import PasswordChangeForm, PasswordResetForm
 from django.core.exceptions import ValidationError
 
+from accounts.activity import record
+from accounts.actor import Actor
+from accounts.acts import Act
 from accounts.authenticators import SIX_DIGITS
 from accounts.http import PortalRequest
 from accounts.models import User
@@ -34,6 +37,13 @@ class PasswordMixin:
         user = authenticate(request, username=email, password=password)
         self.locked = getattr(request, "axes_locked_out", False)
         return user if isinstance(user, User) else None
+
+    def confirm(self, request: PortalRequest, password: str) -> str:
+        """Give the person's own password back when it is right; a wrong one is recorded."""
+        if self.verify(request, request.user.email, password) is None:
+            record(Act.PASSWORD_WRONG, Actor.of(request))
+            raise ValidationError(WAIT if self.locked else "This is not your password. Check it and try again.")
+        return password
 
 
 class SignInForm(PasswordMixin, forms.Form):
@@ -81,9 +91,7 @@ class ConfirmPasswordForm(PasswordMixin, forms.Form):
 
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
-        if self.verify(self.request, self.request.user.email, password) is None:
-            raise ValidationError(WAIT if self.locked else "This is not your password. Check it and try again.")
-        return password
+        return self.confirm(self.request, password)
 
 
 class NewPasswordForm(PasswordMixin, PasswordChangeForm):
@@ -97,9 +105,7 @@ class NewPasswordForm(PasswordMixin, PasswordChangeForm):
 
     def clean_old_password(self) -> str:
         password: str = self.cleaned_data["old_password"]
-        if self.verify(self.request, self.request.user.email, password) is None:
-            raise ValidationError(WAIT if self.locked else "This is not your password. Check it and try again.")
-        return password
+        return self.confirm(self.request, password)
 
 
 def email_is_taken(email: str) -> bool:

@@ -97,7 +97,8 @@ def _send(name: str, people: Any, **context: Any) -> None:
 
 def _send_to(name: str, address: str, **context: Any) -> None:
     context |= {"portal": settings.PORTAL_URL, "support": settings.SUPPORT_EMAIL, "now": timezone.now()}
-    subject = render_to_string(f"emails/{name}-subject.txt", context).strip()
+    # SECURITY: a line break in a name would keep the mail from being sent, and nobody would hear of what was done
+    subject = " ".join(render_to_string(f"emails/{name}-subject.txt", context).split())
     text = render_to_string(f"emails/{name}-text.txt", context).strip() + "\n"
     message = EmailMultiAlternatives(subject, text, to=[address])
     html = render_to_string("emails/message.html", {"subject": subject, "text": text})
