@@ -6,6 +6,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.core import signing
 from django.core.paginator import Paginator
+from django.db import IntegrityError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -78,9 +79,13 @@ def email_confirm(request: PortalRequest, token: str) -> HttpResponse:
     """Show which address is about to be set; the button sets it. A link alone changes nothing."""
     email = _address_of(request, token)
     if request.method == "POST" and email:
-        people.change_email(Actor.of(request), email)
-        messages.success(request, f"You sign in with {email} from now on.")
-        return redirect("accounts:account")
+        try:
+            people.change_email(Actor.of(request), email)
+        except IntegrityError:  # somebody got this address at this very moment
+            email = None
+        else:
+            messages.success(request, f"You sign in with {email} from now on.")
+            return redirect("accounts:account")
     return render(request, "accounts/email_confirm.html", {"email": email}, status=200 if email else 410)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db import IntegrityError
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 
@@ -35,9 +36,13 @@ def new_app(request: PortalRequest) -> HttpResponse:
         raise Http404
     form = NewAppForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        app = flows.create_app(Actor.of(request), form.cleaned_data["name"], form.cleaned_data["slug"])
-        messages.success(request, f"{app.name} has Test, Acceptance and Production now. Upload its first package.")
-        return redirect("deployments:app", app.slug)
+        try:
+            app = flows.create_app(Actor.of(request), form.cleaned_data["name"], form.cleaned_data["slug"])
+        except IntegrityError:
+            form.full_clean()  # somebody was quicker: the form sees it now, and says so
+        else:
+            messages.success(request, f"{app.name} has Test, Acceptance and Production now. Upload its first package.")
+            return redirect("deployments:app", app.slug)
     return render(request, "environments/new_app.html", {"form": form})
 
 
@@ -57,9 +62,13 @@ def activity(request: AppRequest, app: str) -> HttpResponse:
 def add_member(request: AppRequest, app: str) -> HttpResponse:
     form = AddMemberForm(request.app, request.POST or None)
     if request.method == "POST" and form.is_valid() and form.user:
-        flows.add_member(request.app, Actor.of(request), form.user, form.cleaned_data["role"])
-        messages.success(request, f"{form.user.name} is in the team now.")
-        return redirect("environments:team", request.app.slug)
+        try:
+            flows.add_member(request.app, Actor.of(request), form.user, form.cleaned_data["role"])
+        except IntegrityError:
+            form.full_clean()  # somebody was quicker, as above
+        else:
+            messages.success(request, f"{form.user.name} is in the team now.")
+            return redirect("environments:team", request.app.slug)
     return render(request, "environments/add_member.html", {"form": form, "active": "team"})
 
 
