@@ -28,12 +28,13 @@ from accounts.views import safe_next
 @never_cache
 def code(request: PortalRequest) -> HttpResponse:
     """Ask for a code; right, it opens the window and goes on to what was interrupted."""
+    form = CodeForm(request.POST or None)
+    if _opens(request, form):
+        return go_on(request)
     authenticator = authenticators.confirmed(request.user)
     if authenticator is None:
         return redirect(f"{reverse('accounts:set_up')}?{query_of(request)}")
-    context = _attempt(request, authenticator)
-    if context is None:
-        return go_on(request)
+    context = _context(request, form, authenticator)
     return render(request, "accounts/code.html", context, status=_status(request, context))
 
 
@@ -46,31 +47,36 @@ def code_dialog(request: PortalRequest) -> HttpResponse:
     """
     if request.method == "GET" and request.window:
         return HttpResponse(status=204)
+    form = CodeForm(request.POST or None)
+    if _opens(request, form):
+        return mark(request, JsonResponse({"csrf": get_token(request)}))
     authenticator = authenticators.confirmed(request.user)
     if authenticator is None or authenticator.blocked_at:
         return HttpResponse(status=409)
-    context = _attempt(request, authenticator)
-    if context is None:
-        return mark(request, JsonResponse({"csrf": get_token(request)}))
+    context = _context(request, form, authenticator) | {"dialog": True}
     status = max(_status(request, context), 422 if request.method == "POST" else 200)
-    return render(request, "accounts/_code_form.html", context | {"dialog": True}, status=status)
+    return render(request, "accounts/_code_form.html", context, status=status)
 
 
-def _attempt(request: PortalRequest, authenticator: Authenticator) -> dict[str, Any] | None:
-    """Try the code that was sent; None when it opened the window, else what the form shows."""
-    form = CodeForm(request.POST or None)
-    context = purpose_of(request) | {"form": form, "blocked": authenticator.blocked_at}
-    context["blocked_why"] = authenticator.get_blocked_why_display()
-    if request.method == "POST" and form.is_valid():
-        try:
-            authenticators.enter_code(request, form.cleaned_data["code"])
-            return None
-        except authenticators.CodeRefused as refused:
-            form.add_error("code", str(refused))
-            context |= {"until": refused.until, "blocked": refused.blocked}
-    elif not form.errors:
-        context["until"] = authenticators.waits_until(authenticator)
-    return context
+def _opens(request: PortalRequest, form: CodeForm) -> bool:
+    """Try the code that was sent; why it was not accepted stands at its field."""
+    if request.method != "POST" or not form.is_valid():
+        return False
+    try:
+        authenticators.enter_code(request, form.cleaned_data["code"])
+    except authenticators.CodeRefused as refused:
+        form.add_error("code", str(refused))
+        return False
+    return True
+
+
+def _context(request: PortalRequest, form: CodeForm, authenticator: Authenticator) -> dict[str, Any]:
+    return purpose_of(request) | {
+        "form": form,
+        "until": authenticators.waits_until(authenticator),
+        "blocked": authenticator.blocked_at,
+        "blocked_why": authenticator.get_blocked_why_display(),
+    }
 
 
 def _status(request: PortalRequest, context: dict[str, Any]) -> int:

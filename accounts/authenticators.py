@@ -9,6 +9,7 @@ import secrets as random
 from base64 import b32encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeGuard
 from urllib.parse import quote, urlencode
 
 from django.conf import settings
@@ -61,9 +62,15 @@ class Setup:
         return [self.secret[i : i + 4] for i in range(0, len(self.secret), 4)]
 
 
+def of(user: User) -> Authenticator | None:
+    """Give a person's authenticator, in force or being set up."""
+    return Authenticator.objects.filter(user=user).first()
+
+
 def confirmed(user: User) -> Authenticator | None:
     """Give the authenticator in force of this person."""
-    return Authenticator.objects.filter(user=user, confirmed=True).first()
+    found = of(user)
+    return found if found and found.confirmed else None
 
 
 def begin_set_up(request: PortalRequest) -> None:
@@ -77,9 +84,11 @@ def begin_set_up(request: PortalRequest) -> None:
 @transaction.atomic
 def _begin(user: User) -> Authenticator:
     User.objects.select_for_update().get(pk=user.pk)
-    if confirmed(user):
+    before = of(user)
+    if before and before.confirmed:
         raise NotAllowed("An authenticator is set up already. Support can disable it.")
-    Authenticator.objects.filter(user=user, confirmed=False).delete()
+    if before:
+        before.delete()
     return Authenticator.objects.create(
         user=user,
         name="Authenticator",
@@ -88,14 +97,15 @@ def _begin(user: User) -> Authenticator:
     )
 
 
-def being_set_up(request: PortalRequest) -> Authenticator | None:
-    """Give the authenticator that this browser session is setting up, for ten minutes after its start."""
-    return Authenticator.objects.filter(
-        pk=request.session.get(IN_SESSION, -1),
-        user=request.user,
-        confirmed=False,
-        created_at__gt=timezone.now() - SET_UP_LASTS,
-    ).first()
+def is_being_set_up(authenticator: Authenticator | None, request: PortalRequest) -> TypeGuard[Authenticator]:
+    """Say whether this browser session is setting it up, within ten minutes after its start."""
+    return _is_begun(authenticator, request.session.get(IN_SESSION))
+
+
+def _is_begun(authenticator: Authenticator | None, begun: int | None) -> TypeGuard[Authenticator]:
+    if authenticator is None or authenticator.confirmed or authenticator.created_at is None:
+        return False
+    return bool(authenticator.pk == begun and authenticator.created_at > timezone.now() - SET_UP_LASTS)
 
 
 def setup_of(authenticator: Authenticator) -> Setup:
@@ -114,17 +124,16 @@ def confirm_set_up(request: PortalRequest, code: str) -> ProductionWindow:
     Raises CodeRefused when the code is wrong or setting up took too long.
     """
     with transaction.atomic():
-        authenticator, step, now = _confirm(being_set_up(request), code)
+        authenticator, step, now = _confirm(request.user, request.session.get(IN_SESSION), code)
         request.session.pop(IN_SESSION, None)
         _tell_of_set_up(Actor.of(request))
         return window.open_for(request, authenticator, step, now)
 
 
-def _confirm(begun: Authenticator | None, code: str) -> tuple[Authenticator, int, datetime]:
-    """Put it in force if the first code is right; gives the time step that was accepted, and when."""
-    unconfirmed = Authenticator.objects.select_for_update().filter(confirmed=False)
-    authenticator = unconfirmed.filter(pk=begun.pk).first() if begun else None
-    if authenticator is None:
+def _confirm(user: User, begun: int | None, code: str) -> tuple[Authenticator, int, datetime]:
+    """Put in force what was begun if the first code is right; gives the time step that was accepted, and when."""
+    authenticator = Authenticator.objects.select_for_update().filter(user=user).first()
+    if not _is_begun(authenticator, begun):
         raise CodeRefused("Setting up took longer than ten minutes, or was begun again elsewhere. Start again.")
     now = timezone.now()
     try:
@@ -157,15 +166,13 @@ def begin_on_terminal(user: User) -> Authenticator:
 @transaction.atomic
 def confirm_on_terminal(authenticator: Authenticator, code: str) -> None:
     """Accept the first code and put the authenticator in force; no window opens. Raises CodeRefused."""
-    _confirm(authenticator if can_be_confirmed(authenticator) else None, code)
+    _confirm(authenticator.user, authenticator.pk, code)
     _tell_of_set_up(Actor(authenticator.user, via="shell"))
 
 
 def can_be_confirmed(authenticator: Authenticator) -> bool:
     """Say whether it was begun less than ten minutes ago, and not begun again elsewhere since."""
-    return Authenticator.objects.filter(
-        pk=authenticator.pk, confirmed=False, created_at__gt=timezone.now() - SET_UP_LASTS
-    ).exists()
+    return _is_begun(of(authenticator.user), authenticator.pk)
 
 
 def give_up(authenticator: Authenticator) -> None:

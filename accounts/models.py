@@ -48,6 +48,7 @@ class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-m
         LIGHT = "light", "Light"
         DARK = "dark", "Dark"
 
+    last_login = None  # the activity record knows every sign-in
     email = models.EmailField("e-mail", unique=True)
     name = models.CharField("name", max_length=100)
     is_active = models.BooleanField("active", default=True)
@@ -207,7 +208,7 @@ class Interrupted(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, models.CASCADE, related_name="+")
-    session_key = models.CharField(max_length=40)
+    session = models.CharField(max_length=40)
     path = models.CharField(max_length=500)
     title = models.CharField(max_length=200)
     fields = secrets.EncryptedText()

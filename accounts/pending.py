@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts import secrets
 from accounts.http import PortalRequest
 from accounts.models import Interrupted
+from accounts.sessions import reference_of
 
 KEPT_FOR = timedelta(minutes=10)
 MAX_BYTES = 64 * 1024
@@ -26,7 +27,7 @@ def keep(request: PortalRequest, title: str) -> Interrupted | None:
     Interrupted.objects.filter(kept_at__lt=timezone.now() - KEPT_FOR).delete()
     return Interrupted.objects.create(
         user=request.user,
-        session_key=request.session.session_key or "",
+        session=reference_of(request.session),
         path=request.path,
         title=title[:200],
         fields=secrets.encrypt(fields),
@@ -47,7 +48,7 @@ def find(request: PortalRequest, key: UUID | str) -> Interrupted | None:
     return Interrupted.objects.filter(
         pk=pk,
         user=request.user,
-        session_key=request.session.session_key,
+        session=reference_of(request.session),
         done_at=None,
         kept_at__gt=timezone.now() - KEPT_FOR,
     ).first()

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from django.contrib.sessions.backends.base import VALID_KEY_CHARS, SessionBase
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.utils.crypto import get_random_string
 
 from accounts.models import Session
 
@@ -16,7 +18,8 @@ class SessionStore(DatabaseStore):
 
     def _validate_session_key(self, key: str | None) -> bool:
         # A cookie can be anything; PostgreSQL fails over a NUL in it
-        return bool(super()._validate_session_key(key)) and str(key).isascii() and str(key).isalnum()
+        valid = super()._validate_session_key(key)  # type: ignore[misc]
+        return bool(valid) and str(key).isascii() and str(key).isalnum()
 
     def create_model_instance(self, data: dict[str, Any]) -> Any:
         session: Any = super().create_model_instance(data)
@@ -25,3 +28,15 @@ class SessionStore(DatabaseStore):
         for name, value in data.get(ABOUT, {}).items():
             setattr(session, name, value)
         return session
+
+    def _get_new_session_key(self) -> str:
+        # 32 random characters: creating the row finds out whether a key is taken, no need to ask before
+        return get_random_string(32, VALID_KEY_CHARS)
+
+    def delete(self, session_key: str | None = None) -> None:
+        Session.objects.filter(session_key=session_key or self.session_key).delete()
+
+
+def reference_of(session: SessionBase) -> str:
+    """Name a browser session from its sign-in to its end; its key changes with each code."""
+    return str(session.get(ABOUT, {}).get("reference") or session.session_key)

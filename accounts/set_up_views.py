@@ -15,13 +15,15 @@ from accounts.authenticator_views import go_on, purpose_of, query_of
 from accounts.forms import CodeForm, ConfirmPasswordForm, MailCodeForm
 from accounts.guards import signed_in
 from accounts.http import PortalRequest
+from accounts.models import Authenticator
 
 
 @signed_in
 @never_cache
 @sensitive_post_parameters("password")
 def set_up(request: PortalRequest) -> HttpResponse:
-    if authenticators.confirmed(request.user):
+    own = authenticators.of(request.user)
+    if own and own.confirmed:
         return redirect(f"{reverse('accounts:code')}?{query_of(request)}")
     step = request.POST.get("step", "")
     forms: dict[str, Any] = {
@@ -36,7 +38,7 @@ def set_up(request: PortalRequest) -> HttpResponse:
             return redirect(f"{reverse('accounts:code')}?{query_of(request)}")
         if answer:
             return answer
-    return render(request, "accounts/set_up.html", _context(request, forms, step))
+    return render(request, "accounts/set_up.html", _context(request, own, forms, step))
 
 
 def _take_password(request: PortalRequest, form: ConfirmPasswordForm) -> HttpResponse:
@@ -79,11 +81,12 @@ def _again(request: PortalRequest) -> HttpResponse:
     return redirect(f"{reverse('accounts:set_up')}?{query_of(request)}")
 
 
-def _context(request: PortalRequest, forms: dict[str, Any], step: str) -> dict[str, Any]:
+def _context(request: PortalRequest, own: Authenticator | None, forms: dict[str, Any], step: str) -> dict[str, Any]:
     context = purpose_of(request) | {"forms": forms, "stage": "password", "by_mail": mail_codes.needed()}
-    if authenticator := authenticators.being_set_up(request):
+    if authenticators.is_being_set_up(own, request):
+        own.user = request.user
         try:
-            setup = authenticators.setup_of(authenticator)
+            setup = authenticators.setup_of(own)
         except secrets.Unreadable:
             return context | {"over": "What you had begun can't be read any more. Enter your password to begin again."}
         context |= {"stage": "scan", "setup": setup, "picture": qr.data_image(setup.uri)}

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime
+from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
@@ -14,7 +15,7 @@ from accounts.actor import Actor
 from accounts.acts import Act
 from accounts.browsers import device_of
 from accounts.http import PortalRequest
-from accounts.models import Authenticator, Interrupted, ProductionWindow, Session, User, WindowQuerySet
+from accounts.models import Authenticator, ProductionWindow, Session, User, WindowQuerySet
 from accounts.sessions import SessionStore
 
 IN_SESSION = "window"
@@ -40,35 +41,38 @@ def open_for(request: PortalRequest, authenticator: Authenticator, step: int, no
     """
     if request.window:
         _end(ProductionWindow.objects.filter(pk=request.window.pk), ProductionWindow.End.NEW_CODE, now)
-    device = device_of(request)
-    earlier = ProductionWindow.objects.filter(user=request.user)
-    # The first window of an authenticator is told of as setting it up
-    unseen = earlier.filter(authenticator=authenticator).exists() and not earlier.filter(device=device).exists()
+    key, ends_at, device = uuid4(), now + settings.PRODUCTION_WINDOW, device_of(request)
+    unseen = _is_unseen(request.user, authenticator, device)
     before = request.session.session_key or ""
+    request.session[IN_SESSION] = str(key)
+    request.session.set_expiry(max(request.session.get_expiry_date(), ends_at))
+    # SECURITY: the new key is written with the window; no moment exists in which the old key has it
     request.session.cycle_key()
     rotate_token(request)
     window = ProductionWindow.objects.create(
+        id=key,
         user=request.user,
         authenticator=authenticator,
         session_key=request.session.session_key or "",
         previous_session=_fingerprint(before),
         step=step,
         opened_at=now,
-        ends_at=now + settings.PRODUCTION_WINDOW,
+        ends_at=ends_at,
         address=request.address,
         browser=request.browser,
         device=device,
     )
-    Interrupted.objects.filter(session_key=before).update(session_key=request.session.session_key)
-    request.session[IN_SESSION] = str(window.pk)
-    request.session.set_expiry(max(request.session.get_expiry_date(), window.ends_at))
-    # SECURITY: written now, so that no moment exists in which the old session key has the window
-    request.session.save()
     request.window = window
     record(Act.WINDOW_OPENED, Actor.of(request), after={"until": window.ends_at.isoformat()})
     if unseen:
         mail.window_from_new_browser(Actor.of(request), window)
     return window
+
+
+def _is_unseen(user: User, authenticator: Authenticator, device: str) -> bool:
+    """Say whether a mail is due; the first window of an authenticator is told of as setting it up."""
+    earlier = ProductionWindow.objects.filter(user=user)
+    return not earlier.filter(device=device).exists() and earlier.filter(authenticator=authenticator).exists()
 
 
 def already_opened_by(request: PortalRequest, step: int, now: datetime) -> ProductionWindow | None:

@@ -1,10 +1,11 @@
 """What the views of an app declare, and how a person stands there. `environments.middleware` enforces it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django.shortcuts import get_object_or_404
+from django.utils.functional import SimpleLazyObject
 
 from accounts.guards import Guard, View, declare
 from accounts.http import PortalRequest
@@ -68,13 +69,17 @@ def environment_of(app: App, slug: str) -> Environment:
 
 
 def standing_of(membership: Membership, environment: Environment | None = None) -> Standing:
-    """Say how a member stands in the app and on an environment, read fresh."""
-    settings = membership.node_permissions.filter(environment=environment) if environment else ()
+    """Say how a member stands in the app and on an environment; what was set there is read when it is asked for."""
+
+    def read() -> dict[Permission, bool]:
+        rows = membership.node_permissions.filter(environment=environment) if environment else ()
+        return {Permission(row.permission): row.granted for row in rows}
+
     return Standing(
         is_technical_contact=membership.app.technical_contact_id == membership.user_id,
         deploys=membership.role.deploys,
         carries_team=membership.role.manages_team,
-        settings={Permission(row.permission): row.granted for row in settings},
+        settings=cast(Mapping[Permission, bool], SimpleLazyObject(read)),
     )
 
 
