@@ -32,6 +32,7 @@ class AppGuard(Guard):
     """
 
     deploys: bool = False
+    sees_team: bool = False
     manages_team: bool = False
     permission: Permission | None = None
     decides_production: bool = False
@@ -44,6 +45,11 @@ def member() -> Callable[[View], View]:
 def deployer(doing: str = "", max_body: int | None = None) -> Callable[[View], View]:
     """Ask for a role that carries the deploy permission."""
     return declare(AppGuard(deploys=True, doing=doing, max_body=max_body))
+
+
+def team_reader() -> Callable[[View], View]:
+    """Ask for a role that carries the deploy permission or manages the team; others see the app's overview only."""
+    return declare(AppGuard(sees_team=True))
 
 
 def team_manager(doing: str) -> Callable[[View], View]:

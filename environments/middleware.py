@@ -116,7 +116,8 @@ def _decide_app(request: AppRequest, guard: Guard, kwargs: dict[str, Any]) -> Ht
     if not isinstance(guard, AppGuard):
         log.error("%s is an app's page but declares none of its guards.", request.path)
         return render(request, "403.html", status=403)
-    if (environment or guard.deploys) and not request.standing.deploys:
+    asks_deploys = environment or guard.deploys or (guard.sees_team and not request.standing.manages_team)
+    if asks_deploys and not request.standing.deploys:
         return _refuse(request, environment, DEPLOY_PERMISSION, "Your role in the team does not carry it.")
     if guard.manages_team and not request.standing.manages_team:
         return _refuse(request, None, MANAGES_TEAM, "Your role in the team does not carry it.")

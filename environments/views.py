@@ -14,7 +14,7 @@ from accounts.guards import signed_in
 from accounts.http import PortalRequest
 from accounts.models import Activity
 from environments import flows
-from environments.access import AppRequest, deployer, member, team_manager
+from environments.access import AppRequest, deployer, team_manager, team_reader
 from environments.forms import AddMemberForm, NewAppForm
 from environments.grid import Row, rows_of, wanted_and_seen
 from environments.models import App
@@ -72,7 +72,7 @@ def add_member(request: AppRequest, app: str) -> HttpResponse:
     return render(request, "environments/add_member.html", {"form": form, "active": "team"})
 
 
-@member()
+@team_reader()
 def team(request: AppRequest, app: str) -> HttpResponse:
     members = request.app.memberships.select_related("user", "role").order_by("role__order", "user__name", "pk")
     page = Paginator(members, PAGE).get_page(request.GET.get("page"))

@@ -54,7 +54,7 @@ ADDRESSES = {
     "environments:apps": SIGNED_IN,
     "environments:new_app": SIGNED_IN,
     "environments:activity": DEPLOYER,
-    "environments:team": MEMBER,
+    "environments:team": DEPLOYER,
     "environments:add_member": TEAM,
     "environments:permissions_start": DEPLOYER,
     "environments:permissions": DEPLOYER,

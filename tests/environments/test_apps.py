@@ -9,7 +9,7 @@ from accounts.actor import Actor
 from accounts.acts import Act
 from accounts.models import Activity, AppendOnly
 from environments import flows
-from environments.models import App
+from environments.models import App, Role
 from tests.cast import Cast, make_person, signed_in, unlocked
 
 
@@ -121,3 +121,15 @@ def test_the_database_refuses_to_change_activity_where_it_can(cast: Cast) -> Non
                 cursor.execute("UPDATE accounts_activity SET target = 'else'")
         cursor.execute("SELECT count(*) FROM accounts_activity WHERE target = 'else'")
         assert cursor.fetchone() == (0,)
+
+
+def test_who_neither_deploys_nor_manages_the_team_does_not_see_it(cast: Cast) -> None:
+    """Other members see the app's overview only."""
+    erin, mia = make_person("erin"), make_person("mia")
+    flows.add_member(cast.app, Actor(cast.alice), erin, Role.objects.get(name="End-user"))
+    manager = Role.objects.create(name="Team lead", manages_team=True)
+    flows.add_member(cast.app, Actor(cast.alice), mia, manager)
+    client = signed_in(erin)
+    assert client.get("/apps/calc/team/").status_code == 403
+    assert "/apps/calc/team/" not in client.get("/apps/calc/").content.decode()
+    assert cast.bob.email in signed_in(mia).get("/apps/calc/team/").content.decode()
