@@ -3,22 +3,25 @@
 It shows and never edits by itself: what support and the operator may change, flows change, and record.
 """
 
+import re
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin import AdminSite
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
 M = TypeVar("M", bound=Model)
 CARRIED_OUT = "confirmed"  # added by the gate to the address of a form that waited for a code
-LOOKUPS = {"exact", "id__exact", "isnull", "gte", "lt", "year", "month", "day"}
+LOOKUPS = {"exact", "id__exact", "isnull", "gte", "lt"}
+NUMBER = re.compile("[0-9]{1,18}", re.ASCII)
 
 
 class PortalChangeList(ChangeList):
@@ -50,6 +53,12 @@ class PortalAdmin(admin.ModelAdmin[M]):
         offered: list[Any] = [item[0] if isinstance(item, tuple | list) else item for item in self.list_filter]
         names = [getattr(item, "parameter_name", item) for item in offered]
         return any(lookup == name or lookup.removeprefix(f"{name}__") in LOOKUPS for name in names)
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[M]) -> HttpResponse | None:
+        """Carry out the action of a list. Rows that no list can show are a bad request: Django fails over them."""
+        if not all(NUMBER.fullmatch(key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            raise BadRequest("What was chosen is not in the list.")
+        return super().response_action(request, queryset)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PortalChangeList

@@ -69,3 +69,14 @@ def test_a_form_with_an_address_too_long_to_keep_is_not_kept(cast: Cast) -> None
     answer = signed_in(cast.sam).post(f"/admin/accounts/user/{'A' * 600}/change/", {"a": "b"})
     assert answer.headers["Location"].startswith("/authenticator/?next=")
     assert not Interrupted.objects.exists()
+
+
+@pytest.mark.parametrize("chosen", ["x", "-1", "9" * 20, "٣", ""])
+def test_rows_that_no_list_can_show_are_a_bad_request(cast: Cast, chosen: str) -> None:
+    data = {"action": "disable_authenticators", "_selected_action": chosen}
+    assert unlocked(cast.sam).post("/admin/accounts/user/", data).status_code == 400
+
+
+@pytest.mark.parametrize("question", ["at__year=0", "at__year=99999999999999999999", "at__gte=x", "at__lt=0000-00-00"])
+def test_a_date_that_is_none_does_not_break_a_list(cast: Cast, question: str) -> None:
+    assert unlocked(cast.sam).get(f"/admin/accounts/activity/?{question}").status_code in (302, 400)
