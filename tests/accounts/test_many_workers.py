@@ -23,7 +23,7 @@ from tests.accounts.test_races import at_once
 from tests.cast import make_person, signed_in
 from tests.codes import code_for, wrong_code
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "c" * 32
 PEOPLE = 120

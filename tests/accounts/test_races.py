@@ -14,7 +14,7 @@ from accounts.models import Authenticator, ProductionWindow
 from tests.cast import Cast, forget_last_step, make_cast, signed_in, unlocked
 from tests.codes import code_of, wrong_code
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 CODE = "/authenticator/"
 
 

@@ -22,7 +22,7 @@ from deployments.worker import Worker, is_alive
 from tests.cast import Cast, make_cast, signed_in
 from tests.deployments.fakes import FakeRuntime, archive, make_package
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 TRANSPORT = "/apps/calc/environments/test/transport/"
 
 

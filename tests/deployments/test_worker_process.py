@@ -22,7 +22,7 @@ from tests.cast import Cast, make_cast
 from tests.deployments.node import LocalNode, wait_until
 from tests.deployments.test_worker_real import HOST, package_of
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).resolve().parents[2]
 
 
