@@ -54,11 +54,11 @@ class PortalAdmin(admin.ModelAdmin[M]):
         names = [getattr(item, "parameter_name", item) for item in offered]
         return any(lookup == name or lookup.removeprefix(f"{name}__") in LOOKUPS for name in names)
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[M]) -> HttpResponse | None:
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any) -> HttpResponse | None:
         """Carry out the action of a list. Rows that no list can show are a bad request: Django fails over them."""
         if not all(NUMBER.fullmatch(key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             raise BadRequest("What was chosen is not in the list.")
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, *args)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PortalChangeList
