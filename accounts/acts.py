@@ -10,6 +10,7 @@ class Act(TextChoices):
     SIGNED_OUT = "account.signed-out", "signed out"
     PROFILE_CHANGED = "account.changed", "changed their account"
     PASSWORD_CHANGED = "account.password-changed", "changed their password"
+    RESET_LINK_SENT = "account.reset-link-sent", "was sent a link to set a new password"
     PASSWORD_RESET = "account.password-reset", "set a new password by e-mail"
     AUTHENTICATOR_SET_UP = "authenticator.set-up", "set up an authenticator"
     AUTHENTICATOR_DISABLED = "authenticator.disabled", "disabled the authenticator of"
@@ -20,6 +21,7 @@ class Act(TextChoices):
     WAIT_LIFTED = "authenticator.wait-lifted", "lifted the wait after wrong codes of"
     KEYS_ROTATED = "keys.rotated", "encrypted with the newest key:"
     PASSWORD_WRONG = "account.password-wrong", "entered a wrong password on a page that asks for it again"
+    MAIL_CODE_WRONG = "code.mail-wrong", "entered a wrong code from a mail"
     CODE_WRONG = "code.wrong", "entered a wrong code"
     WINDOW_OPENED = "window.opened", "opened production access"
     WINDOW_ENDED = "window.ended", "ended production access"
@@ -52,11 +54,13 @@ ABOUT_SIGNING_IN = (
     Act.SIGNED_OUT,
     Act.SESSION_ENDED,
     Act.PASSWORD_CHANGED,
+    Act.RESET_LINK_SENT,
     Act.PASSWORD_RESET,
     Act.AUTHENTICATOR_SET_UP,
     Act.AUTHENTICATOR_BLOCKED,
     Act.RESET_ASKED,
     Act.PHONE_GONE,
+    Act.MAIL_CODE_WRONG,
     Act.CODE_WRONG,
     Act.WINDOW_OPENED,
     Act.WINDOW_ENDED,

@@ -1,5 +1,6 @@
 """What people type about themselves, and what is wrong with it."""
 
+from collections.abc import Iterator
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -14,7 +15,7 @@ from accounts.acts import Act
 from accounts.authenticators import SIX_DIGITS
 from accounts.http import PortalRequest
 from accounts.models import User
-from accounts.people import refused_sign_in, too_many_attempts
+from accounts.people import may_be_sent_link, refused_sign_in, too_many_attempts
 
 WRONG_SIGN_IN = "E-mail and password don't fit together, or the account is not active. Check both and try again."
 WAIT = "Too many wrong passwords. Wait 15 minutes, or set a new password."
@@ -113,11 +114,24 @@ def email_is_taken(email: str) -> bool:
 
 
 class ForgottenPasswordForm(PasswordResetForm):
+    """Sends a link to whom an address belongs, not more often than people need it."""
+
+    address = ""
+
     email = forms.EmailField(
         label="E-mail",
         error_messages=EMAIL_MISSING,
         widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}),
     )
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.address = getattr(kwargs.get("request"), "address", "")
+        super().save(*args, **kwargs)
+
+    def get_users(self, email: str) -> Iterator[User]:
+        for person in super().get_users(email):
+            if isinstance(person, User) and may_be_sent_link(person, self.address):
+                yield person
 
 
 class EmailForm(ConfirmPasswordForm):

@@ -10,17 +10,22 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts import mail
+from accounts.activity import record
 from accounts.actor import Actor
+from accounts.acts import Act
 from accounts.http import PortalRequest
-from accounts.models import MailCode
+from accounts.models import Activity, MailCode
 
 LASTS = timedelta(minutes=10)
-TRIES = 5
+TRIES = 5  # of one code
+# Of all codes: whoever has the password gets new codes, and five tries with each, for as long as they like
+WRONG_MOST, WRONG_COUNT_FOR = 20, timedelta(days=1)
+FORGETS_WRONG = (Act.PASSWORD_CHANGED, Act.PASSWORD_RESET)
 
 
 class MailCodeRefused(Exception):
@@ -33,7 +38,14 @@ def needed() -> bool:
 
 @transaction.atomic
 def send(request: PortalRequest) -> None:
-    """Send a new code; it voids the one before, whichever session asked for that."""
+    """Send a new code; it voids the one before, whichever session asked for that.
+
+    Raises MailCodeRefused after too many wrong ones, until a day has passed or the password is another.
+    """
+    if _wrong_of_late(request) >= WRONG_MOST:
+        raise MailCodeRefused(
+            "Too many wrong codes from mails were entered. Wait a day, or change your password and begin again."
+        )
     code = f"{secrets.randbelow(10**6):06d}"
     MailCode.objects.update_or_create(
         user=request.user,
@@ -62,6 +74,7 @@ def accept(request: PortalRequest, code: str) -> None:
         elif sent:
             sent.failures += 1
             sent.save(update_fields=["failures"])
+            record(Act.MAIL_CODE_WRONG, Actor.of(request))
     if sent is None or (not right and sent.failures >= TRIES):
         raise MailCodeRefused("That code no longer works. Enter your password again to get a new one.")
     if not right:
@@ -75,6 +88,13 @@ def _sent(request: PortalRequest) -> QuerySet[MailCode]:
         sent_at__gt=timezone.now() - LASTS,
         failures__lt=TRIES,
     )
+
+
+def _wrong_of_late(request: PortalRequest) -> int:
+    entries = Activity.objects.filter(actor_id=request.user.pk)
+    changed = entries.filter(act__in=FORGETS_WRONG).aggregate(last=Max("at"))["last"]
+    since = timezone.now() - WRONG_COUNT_FOR
+    return entries.filter(act=Act.MAIL_CODE_WRONG, at__gt=max(since, changed or since)).count()
 
 
 def _digest(request: PortalRequest, code: str) -> str:

@@ -26,6 +26,7 @@ from accounts.sessions import ABOUT
 ACCOUNT_LIMIT = 50
 ADDRESS_LIMIT = 100
 KNOWN_FOR = timedelta(days=90)
+LINKS_MOST, LINKS_COUNT_FOR = 5, timedelta(hours=1)
 
 
 def too_many_attempts(email: str, address: str) -> bool:
@@ -77,6 +78,18 @@ def refused_sign_in(request: Any, email: str) -> None:
         via="browser",
         address=request.address,
     )
+
+
+@transaction.atomic
+def may_be_sent_link(person: User, address: str) -> bool:
+    """Say whether a person gets another link to set a new password, and record it: a stranger can ask for it, too."""
+    links = Activity.objects.filter(
+        act=Act.RESET_LINK_SENT, actor_id=person.pk, at__gt=timezone.now() - LINKS_COUNT_FOR
+    )
+    if links.count() >= LINKS_MOST:
+        return False
+    record(Act.RESET_LINK_SENT, Actor(person, address=address))
+    return True
 
 
 def _known_address(email: str, address: str) -> bool:

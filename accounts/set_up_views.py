@@ -41,11 +41,15 @@ def set_up(request: PortalRequest) -> HttpResponse:
     return render(request, "accounts/set_up.html", _context(request, own, forms, step))
 
 
-def _take_password(request: PortalRequest, form: ConfirmPasswordForm) -> HttpResponse:
-    if mail_codes.needed():
-        mail_codes.send(request)
-    else:
+def _take_password(request: PortalRequest, form: ConfirmPasswordForm) -> HttpResponse | None:
+    if not mail_codes.needed():
         authenticators.begin_set_up(request)
+        return _again(request)
+    try:
+        mail_codes.send(request)
+    except mail_codes.MailCodeRefused as refused:
+        form.add_error("password", str(refused))
+        return None
     return _again(request)
 
 

@@ -1,10 +1,12 @@
 """Signing in and out, and setting a forgotten password."""
 
+import logging
+from functools import partial
 from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth import views as auth_views
-from django.contrib.auth.forms import SetPasswordForm
+from django.contrib.auth.forms import PasswordResetForm, SetPasswordForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse, reverse_lazy
@@ -18,6 +20,8 @@ from accounts.forms import ForgottenPasswordForm, SignInForm
 from accounts.guards import public, signed_in
 from accounts.http import PortalRequest
 from accounts.models import User
+
+log = logging.getLogger(__name__)
 
 
 def safe_next(request: HttpRequest) -> str:
@@ -56,15 +60,30 @@ def sign_out(request: PortalRequest) -> HttpResponse:
     return response
 
 
-password_reset = public(
-    auth_views.PasswordResetView.as_view(
-        template_name="accounts/password_reset.html",
-        form_class=ForgottenPasswordForm,
-        email_template_name="emails/password_reset-text.txt",
-        subject_template_name="emails/password_reset-subject.txt",
-        success_url=reverse_lazy("accounts:password_reset_sent"),
-    )
-)
+class _PasswordReset(auth_views.PasswordResetView):
+    template_name = "accounts/password_reset.html"
+    form_class = ForgottenPasswordForm
+    email_template_name = "emails/password_reset-text.txt"
+    subject_template_name = "emails/password_reset-subject.txt"
+    success_url = reverse_lazy("accounts:password_reset_sent")
+
+    def form_valid(self, form: "PasswordResetForm") -> HttpResponse:
+        """Answer first and send afterwards.
+
+        SECURITY: a mail takes its time; sent before the answer, it would tell who has an account.
+        """
+        response = redirect(self.get_success_url())
+        response._resource_closers.append(partial(self._send, form))  # type: ignore[attr-defined]
+        return response
+
+    def _send(self, form: "PasswordResetForm") -> None:
+        try:
+            super().form_valid(form)
+        except Exception:  # the answer is on its way already, and the server passes over what is raised here
+            log.exception("A link to set a new password could not be sent.")
+
+
+password_reset = public(_PasswordReset.as_view())
 
 
 @public

@@ -16,6 +16,9 @@ from django.utils import timezone
 from PIL import Image
 
 from accounts import authenticators
+from accounts.activity import record
+from accounts.actor import Actor
+from accounts.acts import Act
 from accounts.models import Activity, Authenticator, MailCode, ProductionWindow
 from tests.cast import PASSWORD, Cast, signed_in, unlocked
 from tests.codes import code_for, code_of
@@ -197,3 +200,31 @@ def test_the_secret_is_not_in_the_database_in_clear(cast: Cast) -> None:
     assert secret not in stored
     assert raw.hex() not in stored
     assert raw.hex().encode() not in base64.urlsafe_b64decode(stored)
+
+
+@pytest.mark.usefixtures("by_mail")
+def test_new_codes_from_mails_are_no_way_to_try_on_and_on(cast: Cast, django_capture_on_commit_callbacks: Any) -> None:
+    """Whoever has the password gets a new code, and five tries with it, whenever they like: twenty in a day."""
+    client, start = signed_in(cast.alice), timezone.now()
+    for _ in range(4):
+        with django_capture_on_commit_callbacks(execute=True):
+            begin(client)
+        for _ in range(5):
+            client.post(SET_UP, {"step": "mail", "code": f"{(int(mail_code()) + 1) % 10**6:06d}"})
+    assert Activity.objects.filter(act=Act.MAIL_CODE_WRONG, actor_id=cast.alice.pk).count() == 20
+    refused = client.post(SET_UP, {"step": "password", "password": PASSWORD})
+    assert "Too many wrong codes from mails" in refused.content.decode()
+    assert "Too many" in signed_in(cast.alice).post(SET_UP, {"step": "password", "password": PASSWORD}).content.decode()
+    with time_machine.travel(start + timedelta(days=1, minutes=1)):
+        client = signed_in(cast.alice)
+        assert client.post(SET_UP, {"step": "password", "password": PASSWORD}).status_code == 302
+
+
+@pytest.mark.usefixtures("by_mail")
+def test_with_another_password_the_codes_from_mails_begin_anew(cast: Cast) -> None:
+    for _ in range(20):
+        record(Act.MAIL_CODE_WRONG, Actor(cast.alice))
+    client, new = signed_in(cast.alice), "another long enough password"
+    assert client.post(SET_UP, {"step": "password", "password": PASSWORD}).status_code == 200
+    client.post("/account/password/", {"old_password": PASSWORD, "new_password1": new, "new_password2": new})
+    assert client.post(SET_UP, {"step": "password", "password": new}).status_code == 302

@@ -6,10 +6,14 @@ import pytest
 import time_machine
 from django.contrib.auth.hashers import identify_hasher
 from django.core import mail
-from django.test import Client
+from django.db import connection
+from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import Session, User
+from accounts import views
+from accounts.acts import Act
+from accounts.models import Activity, Session, User
 from accounts.people import ACCOUNT_LIMIT
 from tests.cast import PASSWORD, Cast, signed_in
 
@@ -139,3 +143,27 @@ def test_asking_for_a_reset_says_the_same_for_unknown_addresses(cast: Cast) -> N
     ]
     assert answers[0] == answers[1]
     assert len(mail.outbox) == 1
+
+
+def test_asking_for_a_reset_answers_before_it_looks_for_an_account(cast: Cast) -> None:
+    """A mail takes its time: sent before the answer, it would tell who has an account."""
+    request = RequestFactory().post("/account/password/reset/", {"email": cast.alice.email})
+    request.address, request._dont_enforce_csrf_checks = "", True  # type: ignore[attr-defined]
+    with CaptureQueriesContext(connection) as queries:
+        answer = views.password_reset(request)
+    assert answer.status_code == 302
+    assert (len(queries), mail.outbox) == (0, [])
+    answer.close()
+    assert len(mail.outbox) == 1
+
+
+@pytest.mark.usefixtures("cast")
+def test_nobody_is_flooded_with_links_to_set_a_password() -> None:
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for _ in range(8):
+            Client().post("/account/password/reset/", {"email": "alice@example.org"})
+        assert len(mail.outbox) == 5
+        clock.shift(timedelta(hours=1, seconds=1))
+        Client().post("/account/password/reset/", {"email": "alice@example.org"})
+        assert len(mail.outbox) == 6
+    assert Activity.objects.filter(act=Act.RESET_LINK_SENT).count() == 6
