@@ -1,6 +1,7 @@
 """Where a request comes from."""
 
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
@@ -38,6 +39,14 @@ def client_address(request: HttpRequest) -> str:
     """
     address: str = request.META.get("REMOTE_ADDR", "")
     seen = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
-    while address in settings.TRUSTED_PROXIES and seen:
+    while address in settings.TRUSTED_PROXIES and seen and _is_address(seen[-1]):
         address = seen.pop()
     return address[:45]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
