@@ -16,6 +16,7 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, connection,
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
+from accounts.upkeep import forget_what_ran_out
 from deployments.execution import carry_out, what_runs
 from deployments.journal import end, lasting
 from deployments.models import Job, Live
@@ -30,6 +31,7 @@ Answer = TypeVar("Answer")
 
 POLL = 0.1  # seconds between two looks at the queue: one indexed query, and a click waits 50 ms on average
 BEAT = 5.0  # seconds between two signs of life
+FORGET = 3600.0  # seconds between two looks at what has run out
 UPKEEP, UPKEEP_SOON = 10.0, 2.0  # seconds between two reconciliations; the shorter one after one that failed
 ALIVE_WITHIN = timedelta(seconds=15)  # three beats
 DEAD_AFTER = timedelta(seconds=30)  # a worker that was merely slow has beaten by then
@@ -138,7 +140,11 @@ class Worker:
 
     def _upkeep_forever(self) -> None:
         self._surviving(remove_abandoned)
+        forget_at = time.monotonic()
         while not self._ending.is_set():
+            if time.monotonic() >= forget_at:
+                self._surviving(forget_what_ran_out)
+                forget_at = time.monotonic() + FORGET
             self._surviving(self.sweep)
             done = self._surviving(self._reconcile)
             self._ending.wait(UPKEEP if done else UPKEEP_SOON)

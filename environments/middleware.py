@@ -168,6 +168,8 @@ def _ask_for_code(request: AppRequest, guard: Guard, keep_form: bool) -> HttpRes
     query = {"next": target, "for": purposes.seal(_purpose(request, guard), target)}
     if kept:
         query = {WAITING: str(kept.pk)}
+    elif form:
+        messages.warning(request, "What you had typed was too much to keep. Nothing was done; begin again.")
     return _go(request, reverse("accounts:code") + "?" + urlencode(query))
 
 
