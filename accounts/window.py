@@ -27,11 +27,12 @@ def current(request: PortalRequest) -> ProductionWindow | None:
     window_id = request.session.get(IN_SESSION)
     if not window_id or not request.user.is_authenticated:
         return None
-    windows = ProductionWindow.objects.open_at(timezone.now())
     try:
-        return windows.get(pk=window_id, user=request.user, session_key=request.session.session_key)
+        window = ProductionWindow.objects.with_authenticator().get(pk=window_id)
     except ProductionWindow.DoesNotExist:
         return None
+    mine = window.user_id == request.user.pk and window.session_key == request.session.session_key
+    return window if mine and window.is_open_at(timezone.now()) else None
 
 
 def open_for(request: PortalRequest, authenticator: Authenticator, step: int, now: datetime) -> ProductionWindow:

@@ -320,3 +320,35 @@ def test_the_dialog_throttles_like_the_page(cast: Cast) -> None:
     assert client.post(DIALOG, {"code": code_of(cast.alice)}).status_code == 429
     Authenticator.objects.update(blocked_at=timezone.now())
     assert client.get(DIALOG).status_code == 409
+
+
+def test_the_rule_for_one_window_and_for_many_is_the_same(cast: Cast) -> None:
+    unlocked(cast.alice)
+    unlocked(cast.bob)
+    now, hour = timezone.now(), timedelta(hours=1)
+    mine = ProductionWindow.objects.filter(user=cast.alice)
+    theirs = Authenticator.objects.get(user=cast.bob)
+    as_it_is = {
+        "opened_at": now - hour,
+        "ends_at": now + hour,
+        "ended_at": None,
+        "authenticator": mine.get().authenticator,
+    }
+    changes: list[dict[str, object]] = [
+        {},
+        {"opened_at": now + hour},
+        {"ends_at": now},
+        {"ends_at": now - hour},
+        {"ended_at": now},
+        {"authenticator": None},
+        {"authenticator": theirs},
+    ]
+    found = []
+    for change in changes:
+        for of_it in ({"confirmed": True, "blocked_at": None}, {"confirmed": False}, {"blocked_at": now}):
+            Authenticator.objects.update(**({"confirmed": True, "blocked_at": None} | of_it))
+            mine.update(**(as_it_is | change))
+            alone = mine.with_authenticator().get().is_open_at(now)
+            assert alone == mine.open_at(now).exists(), (change, of_it)
+            found.append(alone)
+    assert found == [True] + [False] * 20
