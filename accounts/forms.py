@@ -15,7 +15,7 @@ from accounts.acts import Act
 from accounts.authenticators import SIX_DIGITS
 from accounts.http import PortalRequest
 from accounts.models import User
-from accounts.people import may_be_sent_link, refused_sign_in, too_many_attempts
+from accounts.people import may_be_sent_link, refused_sign_in
 
 WRONG_SIGN_IN = "E-mail and password don't fit together, or the account is not active. Check both and try again."
 WAIT = "Too many wrong passwords. Wait 15 minutes, or set a new password."
@@ -32,9 +32,6 @@ class PasswordMixin:
 
     def verify(self, request: Any, email: str, password: str) -> User | None:
         """Give the person when the password is right; `locked` says whether it was looked at at all."""
-        if too_many_attempts(email, request.address):
-            self.locked = True
-            return None
         user = authenticate(request, username=email, password=password)
         self.locked = getattr(request, "axes_locked_out", False)
         return user if isinstance(user, User) else None

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from axes.handlers.database import AxesDatabaseHandler
+from axes.helpers import get_client_username
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.auth import login, logout, update_session_auth_hash
@@ -22,35 +23,37 @@ from accounts.http import PortalRequest
 from accounts.models import Activity, ProductionWindow, Session, User
 from accounts.sessions import ABOUT
 
-# Wrong passwords within the cool-off; the finest limit (account and address together) is axes' own
+# Wrong passwords within the cool-off; the finest limit (account and address together) is AXES_FAILURE_LIMIT
 ACCOUNT_LIMIT = 50
 ADDRESS_LIMIT = 100
 KNOWN_FOR = timedelta(days=90)
 LINKS_MOST, LINKS_COUNT_FOR = 5, timedelta(hours=1)
 
 
-def too_many_attempts(email: str, address: str) -> bool:
-    """Say whether an account, or an address, has failed too often of late.
+class Attempts(AxesDatabaseHandler):
+    """Counts wrong passwords for all limits in one query; how they are kept is django-axes' (AXES_HANDLER).
 
     SECURITY: the limit on an account doesn't hold for addresses from which its person signed in
     before, so that a stranger can't lock somebody out.
     """
-    recent = AccessAttempt.objects.filter(attempt_time__gt=timezone.now() - settings.AXES_COOLOFF_TIME)
-    found = recent.filter(Q(ip_address=address) | Q(username=email)).aggregate(
-        address=Sum("failures_since_start", filter=Q(ip_address=address), default=0),
-        account=Sum("failures_since_start", filter=Q(username=email), default=0),
-    )
-    if found["address"] >= ADDRESS_LIMIT:
-        return True
-    return found["account"] >= ACCOUNT_LIMIT and not _known_address(email, address)
 
+    def is_locked(self, request: Any, credentials: Any = None) -> bool:
+        email, address = get_client_username(request, credentials) or "", request.axes_ip_address
+        by_account, by_address = Q(username=email), Q(ip_address=address)
+        kinds = {"account": by_account, "address": by_address, "both": by_account & by_address}
+        recent = AccessAttempt.objects.filter(attempt_time__gt=timezone.now() - settings.AXES_COOLOFF_TIME)
+        failures = recent.filter(by_account | by_address).aggregate(
+            **{name: Sum("failures_since_start", filter=kind, default=0) for name, kind in kinds.items()}
+        )
+        request.failed_before = failures["both"] > 0
+        if failures["both"] >= settings.AXES_FAILURE_LIMIT or failures["address"] >= ADDRESS_LIMIT:
+            return True
+        return failures["account"] >= ACCOUNT_LIMIT and not _known_address(email, address)
 
-class Attempts(AxesDatabaseHandler):
-    """Forgets the failures of somebody who signs in, in one query; the rest is django-axes' (AXES_HANDLER)."""
-
-    def user_logged_in(self, sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
-        address = getattr(request, "address", "")
-        AccessAttempt.objects.filter(username=user.email, ip_address=address).delete()
+    def user_logged_in(self, sender: Any, request: Any, user: User, **kwargs: Any) -> None:
+        """Forget the failures of somebody who signs in."""
+        if getattr(request, "failed_before", True):
+            AccessAttempt.objects.filter(username=user.email, ip_address=getattr(request, "address", "")).delete()
 
     def user_logged_out(self, sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
         """Signing out says nothing about attempts."""
@@ -111,6 +114,7 @@ def sign_in(request: HttpRequest, user: User) -> None:
         "address": request.address,  # type: ignore[attr-defined]
         "browser": request.browser,  # type: ignore[attr-defined]
     }
+    request.session.save()
     record(Act.SIGNED_IN, Actor(user, address=request.address, browser=request.browser))  # type: ignore[attr-defined]
 
 

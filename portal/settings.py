@@ -61,7 +61,7 @@ MIDDLEWARE = [
     "portal.middleware.ClientAddress",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.SignedIn",
     "django.contrib.messages.middleware.MessageMiddleware",
     "portal.middleware.PlainAddress",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
