@@ -18,71 +18,71 @@ log = logging.getLogger(__name__)
 
 
 def authenticator_set_up(by: Actor) -> None:
-    _send("authenticator_set_up", [by.user], by=by, person=by.user)
-    _send("authenticator_set_up_contact", technical_contacts_of(by.user), by=by, person=by.user)
+    send("authenticator_set_up", [by.user], by=by, person=by.user)
+    send("authenticator_set_up_contact", technical_contacts_of(by.user), by=by, person=by.user)
 
 
 def authenticator_disabled(person: User, by: Actor, reason: str) -> None:
-    _send("authenticator_disabled", [person], by=by, person=person, reason=reason)
+    send("authenticator_disabled", [person], by=by, person=person, reason=reason)
     _tell_contacts(person, by, "disabled the authenticator")
 
 
 def authenticator_blocked(by: Actor) -> None:
-    _send("authenticator_blocked", [by.user], by=by, person=by.user)
-    _send_to("authenticator_blocked_support", settings.SUPPORT_EMAIL, by=by, person=by.user)
+    send("authenticator_blocked", [by.user], by=by, person=by.user)
+    send_to("authenticator_blocked_support", settings.SUPPORT_EMAIL, by=by, person=by.user)
 
 
 def reset_asked(by: Actor, request: ResetRequest, blocks: bool, contacts_too: bool) -> None:
     """Tell of a request; `blocks` when it has the codes refused from now on."""
     context = {"by": by, "person": by.user, "request": request, "blocks": blocks}
-    _send("reset_asked", [by.user], **context)
-    _send_to("reset_asked_support", settings.SUPPORT_EMAIL, **context)
+    send("reset_asked", [by.user], **context)
+    send_to("reset_asked_support", settings.SUPPORT_EMAIL, **context)
     if contacts_too:
-        _send("reset_asked_contact", technical_contacts_of(by.user), **context)
+        send("reset_asked_contact", technical_contacts_of(by.user), **context)
 
 
 def reset_rejected(request: ResetRequest, by: Actor, blocked: bool) -> None:
-    _send("reset_rejected", [request.user], by=by, person=request.user, message=request.answer, blocked=blocked)
+    send("reset_rejected", [request.user], by=by, person=request.user, message=request.answer, blocked=blocked)
     _tell_contacts(request.user, by, "rejected the request to disable the authenticator")
 
 
 def wait_lifted(person: User, by: Actor, reason: str) -> None:
-    _send("wait_lifted", [person], by=by, person=person, reason=reason)
+    send("wait_lifted", [person], by=by, person=person, reason=reason)
     _tell_contacts(person, by, "lifted the wait after wrong codes")
 
 
 def _tell_contacts(person: User, by: Actor, deed: str) -> None:
-    _send("support_acted_contact", technical_contacts_of(person), by=by, person=person, deed=deed)
+    send("support_acted_contact", technical_contacts_of(person), by=by, person=person, deed=deed)
 
 
 def wrong_codes(by: Actor, count: int) -> None:
-    _send("wrong_codes", [by.user], by=by, person=by.user, count=count)
+    send("wrong_codes", [by.user], by=by, person=by.user, count=count)
 
 
 def window_from_new_browser(by: Actor, window: ProductionWindow) -> None:
-    _send("window_from_new_browser", [by.user], by=by, person=by.user, window=window, browser=name_of(by.browser))
+    send("window_from_new_browser", [by.user], by=by, person=by.user, window=window, browser=name_of(by.browser))
 
 
 def set_up_code(by: Actor, code: str) -> None:
-    _send("set_up_code", [by.user], by=by, person=by.user, code=code)
+    send("set_up_code", [by.user], by=by, person=by.user, code=code)
 
 
 def password_changed(by: Actor) -> None:
-    _send("password_changed", [by.user], by=by, person=by.user)
+    send("password_changed", [by.user], by=by, person=by.user)
 
 
 def account_added(person: User, by: Actor, link: str) -> None:
-    _send("account_added", [person], by=by, person=person, link=link)
+    send("account_added", [person], by=by, person=person, link=link)
 
 
 def address_changed(person: User, by: Actor, before: str) -> None:
     """Tell both addresses, so that nobody loses their account without hearing of it."""
     for address in (before, person.email):
-        _send_to("address_changed", address, by=by, person=person, before=before)
+        send_to("address_changed", address, by=by, person=person, before=before)
 
 
 def confirm_address(by: Actor, email: str, link: str) -> None:
-    _send_to("confirm_address", email, by=by, person=by.user, link=link)
+    send_to("confirm_address", email, by=by, person=by.user, link=link)
 
 
 def technical_contacts_of(user: User) -> QuerySet[User]:
@@ -90,12 +90,12 @@ def technical_contacts_of(user: User) -> QuerySet[User]:
     return User.objects.filter(contact_of__memberships__user=user, is_active=True).exclude(pk=user.pk).distinct()
 
 
-def _send(name: str, people: Any, **context: Any) -> None:
+def send(name: str, people: Any, **context: Any) -> None:
     for person in people:
-        _send_to(name, person.email, to=person, **context)
+        send_to(name, person.email, to=person, **context)
 
 
-def _send_to(name: str, address: str, **context: Any) -> None:
+def send_to(name: str, address: str, **context: Any) -> None:
     context |= {"portal": settings.PORTAL_URL, "support": settings.SUPPORT_EMAIL, "now": timezone.now()}
     # SECURITY: a line break in a name would keep the mail from being sent, and nobody would hear of what was done
     subject = " ".join(render_to_string(f"emails/{name}-subject.txt", context).split())

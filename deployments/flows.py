@@ -5,18 +5,16 @@ Each is one transaction with its activity record, and checks once more what the 
 
 from django.db import transaction
 from django.db.models import Max
-from django.utils import timezone
 
 from accounts.activity import record
 from accounts.actor import Actor
 from accounts.acts import Act
-from accounts.models import ProductionWindow
 from deployments.errors import AlreadyAsked, Refused
 from deployments.models import Job, Live, Package, Step
 from deployments.repository import upload_package
 from deployments.states import SENSELESS, EnvironmentState, JobKind, leads_to, steps_of
 from environments.access import may
-from environments.flows import NotPermitted
+from environments.authority import NotPermitted, need_window_on
 from environments.models import Environment
 from environments.permissions import Permission
 
@@ -29,7 +27,6 @@ ASKED = {
     JobKind.STOP: Act.STOP_ASKED,
     JobKind.RESTART: Act.RESTART_ASKED,
 }
-WITHOUT_BROWSER = ("API", "shell")  # ways that have no window: the Deploy API has rules of its own
 
 
 @transaction.atomic
@@ -67,11 +64,7 @@ def refuse_senseless(kind: JobKind, environment: Environment, state: Environment
 def _permit(environment: Environment, by: Actor) -> None:
     if not may(by.user, environment, Permission.TRANSPORT):
         raise NotPermitted(f"You need {Permission.TRANSPORT.label} on {environment.name} for this.")
-    if environment.is_production and by.via not in WITHOUT_BROWSER:
-        # SECURITY: the gate has asked for the window; whoever gets here by another way does not get past this
-        windows = ProductionWindow.objects.open_at(timezone.now()).filter(user=by.user)
-        if by.window is None or not windows.filter(pk=by.window).exists():
-            raise NotPermitted(f"Enter a code before you change {environment.name}.")
+    need_window_on(environment, by)
 
 
 def _state_then(live: Live | None, active: list[Job]) -> EnvironmentState:

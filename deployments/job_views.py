@@ -16,7 +16,7 @@ from deployments.models import Job, Package
 from deployments.overview import Card, card_of, difference
 from deployments.states import EnvironmentState, JobKind, leads_to
 from environments.access import AppRequest, requires
-from environments.flows import NotPermitted
+from environments.authority import NotPermitted
 from environments.models import App
 from environments.permissions import Permission
 

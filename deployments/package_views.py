@@ -17,7 +17,7 @@ from deployments.packages import PackageRefused
 from deployments.repository import NO_ROOM, upload_package
 from deployments.uploads import NO_ROOM as LACKED_ROOM
 from environments.access import AppRequest, deployer
-from environments.flows import NotPermitted
+from environments.authority import NotPermitted
 
 PAGE = 50
 

@@ -17,7 +17,7 @@ from deployments.archive_names import has_invisible, shown
 from deployments.errors import NoRoom
 from deployments.models import NAME_LENGTH, Package
 from deployments.packages import Limits, Manifest, PackageRefused, digest, inspect
-from environments.flows import NotPermitted
+from environments.authority import NotPermitted
 from environments.models import App, Membership
 
 NAME_AND_VERSION = re.compile(r"(?P<name>.+?)[-_ ]v?(?P<version>[0-9][0-9A-Za-z.+_-]*)")

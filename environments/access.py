@@ -29,6 +29,7 @@ class AppGuard(Guard):
     the window are asked for without being declared.
 
     `decides_production`: the window is needed when the app has a production environment.
+    `contact`: for the Technical Contact alone.
     """
 
     deploys: bool = False
@@ -36,6 +37,7 @@ class AppGuard(Guard):
     manages_team: bool = False
     permission: Permission | None = None
     decides_production: bool = False
+    contact: bool = False
 
 
 def member() -> Callable[[View], View]:
@@ -55,6 +57,11 @@ def team_reader() -> Callable[[View], View]:
 def team_manager(doing: str) -> Callable[[View], View]:
     """Ask for a role that manages the team, or the Technical Contact; who is in the team decides about production."""
     return declare(AppGuard(manages_team=True, decides_production=True, doing=doing))
+
+
+def technical_contact(doing: str) -> Callable[[View], View]:
+    """Ask for the Technical Contact; what they alone may do decides about production."""
+    return declare(AppGuard(contact=True, decides_production=True, doing=doing))
 
 
 def requires(permission: Permission, doing: str | Callable[[Any], str] = "") -> Callable[[View], View]:

@@ -11,16 +11,13 @@ from accounts.actor import Actor
 from accounts.acts import Act
 from accounts.models import User
 from environments.access import standing_of
+from environments.authority import NotPermitted
 from environments.models import App, Environment, Membership, NodePermission, Role
 from environments.permissions import Permission, allowed, may_change
 
 # Slug, name, is production: what every app has at the start (PORTAL, "Terms")
 FIRST_ENVIRONMENTS = (("test", "Test", False), ("acceptance", "Acceptance", False), ("production", "Production", True))
 CREATORS_ROLE = "SCRUM Master"
-
-
-class NotPermitted(Exception):
-    """Somebody asked for a change that is not theirs to make; the message says why."""
 
 
 Grants = Mapping[int, Mapping[Permission, bool]]  # membership id → permission → granted

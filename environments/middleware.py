@@ -31,6 +31,7 @@ ADMIN = Guard(staff=True, window=True, doing="Change something in the admin")
 WAITING, CONFIRMED = "waiting", "confirmed"
 DEPLOY_PERMISSION = "App Team – Deploy Permissions"
 MANAGES_TEAM = "the right to manage the team"
+CONTACTS = "the role of the Technical Contact"
 
 
 class BodyLimit:
@@ -119,6 +120,8 @@ def _decide_app(request: AppRequest, guard: Guard, kwargs: dict[str, Any]) -> Ht
     asks_deploys = environment or guard.deploys or (guard.sees_team and not request.standing.manages_team)
     if asks_deploys and not request.standing.deploys:
         return _refuse(request, environment, DEPLOY_PERMISSION, "Your role in the team does not carry it.")
+    if guard.contact and not request.standing.is_technical_contact:
+        return _refuse(request, environment, CONTACTS, "Nobody else may do this.", remedy="decides about it")
     if guard.manages_team and not request.standing.manages_team:
         return _refuse(request, None, MANAGES_TEAM, "Your role in the team does not carry it.")
     if guard.permission and not _holds(request, guard.permission, environment):
@@ -139,13 +142,15 @@ def _on_production(request: AppRequest, guard: Guard) -> bool:
     return decides and request.app.environments.filter(is_production=True).exists()
 
 
-def _refuse(request: AppRequest, environment: Environment | None, missing: str, why: str) -> HttpResponse:
+def _refuse(
+    request: AppRequest, environment: Environment | None, missing: str, why: str, remedy: str = "can grant it"
+) -> HttpResponse:
     where = f"{request.app.name}, {environment.name}" if environment else request.app.name
     record(Act.REFUSED, Actor.of(request), f"{missing} is missing", app=request.app, environment=environment)
     contact = request.app.technical_contact
     refusal = {
         "title": f"You need {missing} on {where}",
-        "text": f"{why} {contact.name}, the Technical Contact of {request.app.name}, can grant it.",
+        "text": f"{why} {contact.name}, the Technical Contact of {request.app.name}, {remedy}.",
         "contact_name": contact.name,
         "contact_email": contact.email,
         "back_url": reverse("deployments:app", args=[request.app.slug]),

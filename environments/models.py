@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts.models import User
@@ -17,6 +18,19 @@ NAME = RegexValidator(
     "Use small letters, digits and single hyphens, with no hyphen at either end.",
 )
 HOST_LENGTH = 63  # RFC 1035, section 2.3.4: a label of a domain name
+
+
+class Colour(models.TextChoices):
+    """The colour of an app's picture; the hues are in `static/css/base.css`."""
+
+    BLUE = "blue", "Blue"
+    TEAL = "teal", "Teal"
+    GREEN = "green", "Green"
+    OLIVE = "olive", "Olive"
+    ORANGE = "orange", "Orange"
+    RED = "red", "Red"
+    PURPLE = "purple", "Purple"
+    GREY = "grey", "Grey"
 
 
 class Role(models.Model):
@@ -45,6 +59,8 @@ class App(models.Model):
 
     slug = models.SlugField(max_length=40, unique=True, validators=[NAME])
     name = models.CharField(max_length=60)
+    description = models.CharField(max_length=300, blank=True)
+    colour = models.CharField(max_length=10, choices=Colour.choices, default=Colour.BLUE)
     project_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     technical_contact = models.ForeignKey(User, models.PROTECT, related_name="contact_of")
     created_at = models.DateTimeField(default=timezone.now)
@@ -70,7 +86,10 @@ class Environment(models.Model):
 
     class Meta:
         ordering = ["order", "pk"]
-        constraints = [models.UniqueConstraint("app", "slug", name="environment_once_per_app")]
+        constraints = [
+            models.UniqueConstraint("app", "slug", name="environment_once_per_app"),
+            models.UniqueConstraint("app", Lower("name"), name="environment_name_once_per_app"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} of {self.app_id}"
@@ -115,3 +134,40 @@ class NodePermission(models.Model):
         constraints = [
             models.UniqueConstraint("environment", "membership", "permission", name="permission_once_per_member")
         ]
+
+
+class Invitation(models.Model):
+    """An invitation to a team: one link by mail, good once and for seven days. Only the link's SHA-256 is kept.
+
+    The row goes when it is accepted or withdrawn; the activity record keeps what happened.
+    """
+
+    app = models.ForeignKey(App, models.CASCADE, related_name="invitations")
+    email = models.EmailField()
+    role = models.ForeignKey(Role, models.PROTECT, related_name="+")
+    invited_by = models.ForeignKey(User, models.CASCADE, related_name="+")
+    link = models.CharField(max_length=64, unique=True)
+    sent_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [models.UniqueConstraint("app", "email", name="invited_once_per_app")]
+
+    def __str__(self) -> str:
+        return f"{self.email} to {self.app_id}"
+
+
+class HandOver(models.Model):
+    """The offer of an app's Technical Contact to a member, who accepts it or not. One at a time for each app.
+
+    Until it is accepted, `offered_by` stays the Technical Contact and may withdraw it.
+    """
+
+    app = models.OneToOneField(App, models.CASCADE, related_name="hand_over")
+    offered_by = models.ForeignKey(User, models.CASCADE, related_name="+")
+    offered_to = models.ForeignKey(Membership, models.CASCADE, related_name="+")
+    offered_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.app_id} to {self.offered_to_id}"

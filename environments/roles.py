@@ -6,7 +6,8 @@ from django.db.models import F
 from accounts.activity import record
 from accounts.actor import Actor
 from accounts.acts import Act
-from environments.flows import CREATORS_ROLE, NotPermitted
+from environments.authority import NotPermitted
+from environments.flows import CREATORS_ROLE
 from environments.models import App, Role
 
 

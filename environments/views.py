@@ -15,6 +15,7 @@ from accounts.http import PortalRequest
 from accounts.models import Activity
 from environments import flows
 from environments.access import AppRequest, deployer, team_manager, team_reader
+from environments.authority import NotPermitted
 from environments.forms import AddMemberForm, NewAppForm
 from environments.grid import Row, rows_of, wanted_and_seen
 from environments.models import App
@@ -122,7 +123,7 @@ def _save_permissions(request: AppRequest, rows: Iterable[Row]) -> HttpResponse 
             "Marked below is what they are now; your choices are kept. Look at them and save again.",
         )
         return None
-    except flows.NotPermitted as refusal:
+    except NotPermitted as refusal:
         messages.error(request, f"{refusal} Nothing was saved.")
         return None
     names = ", ".join(member.user.name for member in changed)

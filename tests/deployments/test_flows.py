@@ -14,7 +14,7 @@ from deployments.models import Job, Live
 from deployments.overview import difference
 from deployments.states import EnvironmentState, JobKind, StepName
 from environments import flows as environment_flows
-from environments.flows import NotPermitted
+from environments.authority import NotPermitted
 from environments.permissions import Permission
 from tests.cast import Cast
 from tests.deployments.fakes import actor_with_window, make_package

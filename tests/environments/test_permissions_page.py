@@ -7,6 +7,7 @@ from accounts.actor import Actor
 from accounts.models import Activity
 from environments import flows
 from environments.access import may
+from environments.authority import NotPermitted
 from environments.models import Role
 from environments.permissions import Permission
 from tests.cast import Cast, make_person, signed_in, unlocked
@@ -91,7 +92,7 @@ def test_manage_permissions_reaches_neither_itself_nor_the_technical_contact_nor
         (cast.test, {alices: {Permission.API: False}}),
         (cast.acceptance, {erins: {Permission.TRANSPORT: True}}),
     ):
-        with pytest.raises(flows.NotPermitted):
+        with pytest.raises(NotPermitted):
             flows.set_permissions(environment, Actor(cast.bob), wanted, {})
     flows.set_permissions(cast.test, Actor(cast.bob), {erins: {Permission.TRANSPORT: True}}, {})
     assert may(erin, cast.test, Permission.TRANSPORT)
@@ -103,7 +104,7 @@ def test_api_rights_on_production_are_the_technical_contacts_alone_to_give(cast:
     assert may(cast.alice, cast.production, Permission.API)
     cast.grant(cast.bob, cast.production, Permission.MANAGE)
     alices = cast.membership(cast.alice).pk
-    with pytest.raises(flows.NotPermitted):
+    with pytest.raises(NotPermitted):
         flows.set_permissions(cast.production, Actor(cast.bob), {alices: {Permission.API: False}}, {})
 
 

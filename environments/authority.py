@@ -1,0 +1,34 @@
+"""What a flow checks once more, however it is called: that whoever acts may, and has the window for it."""
+
+from django.utils import timezone
+
+from accounts.actor import Actor
+from accounts.models import ProductionWindow
+from environments.models import App, Environment
+
+WITHOUT_BROWSER = ("API", "shell")  # ways that have no window: the Deploy API has rules of its own
+
+
+class NotPermitted(Exception):
+    """Somebody asked for a change that is not theirs to make; the message says why."""
+
+
+def need_window_on(environment: Environment, by: Actor) -> None:
+    """Raise NotPermitted for a change of a production environment by a browser without an open window."""
+    if environment.is_production:
+        _need_window(by, f"Enter a code before you change {environment.name}.")
+
+
+def need_window_for(app: App, by: Actor) -> None:
+    """Raise NotPermitted where a decision about production lacks the window: on an app that has such an environment."""
+    if app.environments.filter(is_production=True).exists():
+        _need_window(by, f"Enter a code first: this decides about production of {app.name}.")
+
+
+def _need_window(by: Actor, sentence: str) -> None:
+    # SECURITY: the gate has asked for the window; whoever gets here by another way does not get past this
+    if by.via in WITHOUT_BROWSER:
+        return
+    windows = ProductionWindow.objects.open_at(timezone.now()).filter(user=by.user)
+    if by.window is None or not windows.filter(pk=by.window).exists():
+        raise NotPermitted(sentence)
