@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.http import QueryDict
 
 from accounts.models import User
-from environments.flows import Grants
+from environments.grants import Grants
 from environments.models import Environment, Membership, NodePermission
 from environments.permissions import Permission, Standing, allowed, may_change
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from environments import views
+from environments import permission_views, views
 
 app_name = "environments"
 urlpatterns = [
@@ -9,6 +9,6 @@ urlpatterns = [
     path("apps/<slug:app>/activity/", views.activity, name="activity"),
     path("apps/<slug:app>/team/", views.team, name="team"),
     path("apps/<slug:app>/team/add/", views.add_member, name="add_member"),
-    path("apps/<slug:app>/permissions/", views.permissions_start, name="permissions_start"),
-    path("apps/<slug:app>/permissions/<slug:environment>/", views.permissions, name="permissions"),
+    path("apps/<slug:app>/permissions/", permission_views.permissions_start, name="permissions_start"),
+    path("apps/<slug:app>/permissions/<slug:environment>/", permission_views.permissions, name="permissions"),
 ]

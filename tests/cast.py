@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.models import Authenticator, User
-from environments import flows
+from environments import flows, grants
 from environments.models import App, Environment, Membership, Role
 from environments.permissions import Permission
 from tests.codes import code_of
@@ -36,7 +36,7 @@ class Cast:
         """Let Alice grant permissions to a member."""
         member = self.membership(user)
         wanted = {member.pk: dict.fromkeys(permissions, True)}
-        flows.set_permissions(environment, Actor(self.alice), wanted, {})
+        grants.set_permissions(environment, Actor(self.alice, via="shell"), wanted, {})
 
 
 def make_cast() -> Cast:

@@ -5,7 +5,7 @@ from django.test import Client
 
 from accounts.actor import Actor
 from accounts.models import Activity
-from environments import flows
+from environments import flows, grants
 from environments.access import may
 from environments.authority import NotPermitted
 from environments.models import Role
@@ -69,10 +69,10 @@ def test_members_without_the_deploy_permission_are_told_whom_to_ask(cast: Cast) 
 @pytest.mark.parametrize("permission", ["manage", "transport", "backups", "monitoring", "api"])
 def test_nobody_grants_themselves(cast: Cast, permission: str) -> None:
     cast.grant(cast.bob, cast.test, Permission.MANAGE)
-    before = flows.effective(cast.membership(cast.bob), cast.test)
+    before = grants.effective(cast.membership(cast.bob), cast.test)
     save(signed_in(cast.bob), TEST, cast, "bob", {permission: (before[Permission(permission)], True)})
     save(signed_in(cast.bob), TEST, cast, "bob", {permission: (before[Permission(permission)], False)})
-    assert flows.effective(cast.membership(cast.bob), cast.test) == before
+    assert grants.effective(cast.membership(cast.bob), cast.test) == before
 
 
 def test_receive_alerts_is_switched_by_each_member_for_themselves(cast: Cast) -> None:
@@ -93,8 +93,8 @@ def test_manage_permissions_reaches_neither_itself_nor_the_technical_contact_nor
         (cast.acceptance, {erins: {Permission.TRANSPORT: True}}),
     ):
         with pytest.raises(NotPermitted):
-            flows.set_permissions(environment, Actor(cast.bob), wanted, {})
-    flows.set_permissions(cast.test, Actor(cast.bob), {erins: {Permission.TRANSPORT: True}}, {})
+            grants.set_permissions(environment, Actor(cast.bob), wanted, {})
+    grants.set_permissions(cast.test, Actor(cast.bob), {erins: {Permission.TRANSPORT: True}}, {})
     assert may(erin, cast.test, Permission.TRANSPORT)
 
 
@@ -105,7 +105,7 @@ def test_api_rights_on_production_are_the_technical_contacts_alone_to_give(cast:
     cast.grant(cast.bob, cast.production, Permission.MANAGE)
     alices = cast.membership(cast.alice).pk
     with pytest.raises(NotPermitted):
-        flows.set_permissions(cast.production, Actor(cast.bob), {alices: {Permission.API: False}}, {})
+        grants.set_permissions(cast.production, Actor(cast.bob), {alices: {Permission.API: False}}, {})
 
 
 def test_two_people_saving_at_once_do_not_overwrite_each_other(cast: Cast) -> None:

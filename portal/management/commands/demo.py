@@ -21,7 +21,8 @@ from accounts.staff import SUPPORT
 from deployments.flows import upload_package
 from deployments.packages import build_archive
 from deployments.runtimes import get_runtime
-from environments.flows import add_member, create_app, set_permissions
+from environments.flows import add_member, create_app
+from environments.grants import set_permissions
 from environments.models import App, Role
 from environments.permissions import Permission
 from portal.env import BASE_DIR
