@@ -62,6 +62,16 @@ class Health:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """How a single command went: in words how it ended ("exit code 3"), the end of its output, how many seconds."""
+
+    succeeded: bool
+    ended: str
+    output: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Isolation:
     """Whether packages run in a sandbox of their own here, and if not, why and what is missing."""
 
@@ -79,8 +89,11 @@ class Runtime(Protocol):
     def prepare(self, release: str, archive: BinaryIO) -> None:
         """Unpack the archive as this release; all of it or nothing. Does nothing where it is already there."""
 
+    def releases(self) -> list[str]:
+        """List the releases that are unpacked here, sorted."""
+
     def remove_release(self, release: str) -> None:
-        """Remove an unpacked release that no instance uses."""
+        """Remove an unpacked release; RuntimeFailure where an instance uses it."""
 
     def start(self, spec: Spec) -> None:
         """Start an instance beside whatever else runs for its environment; returns once it was started.
@@ -104,7 +117,24 @@ class Runtime(Protocol):
         """Say where each known host leads now."""
 
     def stop(self, instance: Instance, grace: float) -> None:
-        """Ask the instance to end, wait `grace` seconds, end what is left; returns when nothing of it runs."""
+        """Ask the instance to end, wait `grace` seconds, end what is left; returns when nothing of it runs.
+
+        Commands that run beside it (`run`) end with it.
+        """
+
+    def run(self, spec: Spec, command: str, timeout: float) -> Finished:
+        """Run one command beside the instance that `spec` names and wait for its end.
+
+        It gets the spec's release and variables and the environment's data, but no port; `spec.command` is left
+        alone. After `timeout` seconds it is ended with everything it forked, likewise when the instance is stopped.
+        RuntimeFailure where the instance was not started or is asked to stop, or the command can't be started.
+        """
+
+    def clear(self, environment: int) -> None:
+        """Remove the environment's data for good; RuntimeFailure, and all is kept, while anything of it runs.
+
+        Broken off half-way, the data is gone for the environment all the same; the next call removes the rest.
+        """
 
     def output(self, instance: Instance, lines: int = 50) -> str:
         """Give the last lines that the instance wrote, oldest first; empty when it wrote nothing."""

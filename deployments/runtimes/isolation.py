@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deployments.runtimes import files, sandbox
 from deployments.runtimes.base import Isolation
-from deployments.runtimes.launcher import become_reaper
+from deployments.runtimes.keeping import become_reaper
 from deployments.runtimes.layout import CODE
 
 WITHIN = 30  # seconds
@@ -49,7 +49,7 @@ def main() -> None:
         try:
             if user is not None:
                 os.chown(data, user, user)
-            started = sandbox.start(sandbox.Plan(look, {}, 0, release, data, user, (str(CODE), var)))
+            started = sandbox.start(sandbox.Plan(look, {}, None, release, data, user, (str(CODE), var)))
         except sandbox.SandboxFailure as failure:
             sys.exit(str(failure))
         except OSError as error:

@@ -19,13 +19,22 @@ class Layout:
         self.run = var / "run"
         self.programs = self.run / "programs"
         self.records = self.run / "instances"
+        self.commands = self.run / "commands"
         self.locks = self.run / "locks"
         self.releases = var / "releases"
         self.environments = var / "environments"
         self.log = var / "log"
 
     def make(self) -> None:
-        for folder in (self.programs, self.records, self.locks, self.releases, self.environments, self.log):
+        for folder in (
+            self.programs,
+            self.records,
+            self.commands,
+            self.locks,
+            self.releases,
+            self.environments,
+            self.log,
+        ):
             files.make_private(folder)
         # SECURITY: a laxer umask must not leave database, keys or control sockets open to other users of the host
         for folder in (self.var, self.run):

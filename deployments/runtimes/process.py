@@ -5,12 +5,13 @@ import os
 import re
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from deployments import packages
-from deployments.runtimes import files, ports, probe, processes
-from deployments.runtimes.base import Health, Instance, InstanceState, Isolation, RuntimeFailure, Spec, Status
+from deployments.runtimes import commands, files, ports, probe, processes
+from deployments.runtimes.base import Finished, Health, Instance, InstanceState, Isolation, RuntimeFailure, Spec, Status
 from deployments.runtimes.isolation import try_sandbox
 from deployments.runtimes.layout import CODE, PATIENCE, Layout, Record
 from deployments.runtimes.router import Router
@@ -76,38 +77,39 @@ class ProcessRuntime:
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
 
+    def releases(self) -> list[str]:
+        if not self.layout.releases.is_dir():
+            return []
+        return sorted(path.name for path in self.layout.releases.iterdir() if RELEASE.fullmatch(path.name))
+
     def remove_release(self, release: str) -> None:
         folder = self._release(release)
-        with files.locked(self._lock):
-            if any(record.spec["release"] == release for record in self.layout.all_records()):
-                raise RuntimeFailure("The release is in use by an instance. Stop that first.")
-            shutil.rmtree(folder, ignore_errors=True)
+        self.layout.make()
+        with files.locked(self.layout.locks / release):
+            # Half of a release must not pass for one, wherever this is broken off
+            aside = folder.with_name(f".{release}")
+            with files.locked(self._lock):
+                if any(record.spec["release"] == release for record in self.layout.all_records()):
+                    raise RuntimeFailure("The release is in use by an instance. Stop that first.")
+                self._remove(aside)
+                if folder.is_dir():
+                    folder.rename(aside)
+            self._remove(aside)
 
     def start(self, spec: Spec) -> None:
-        self._refuse(spec)
         record = self._record(spec.instance)
+        self.layout.make()
         with files.locked(self._lock):
+            self._refuse(spec)
             if self.status(spec.instance).state is InstanceState.RUNNING:
                 return
-            isolation = self.isolation()
-            if not isolation.complete and os.geteuid() == 0:
-                # SECURITY: nothing that a team uploads runs as root, whoever accepted a weak isolation
-                raise RuntimeFailure(f"{isolation.reason} Without a sandbox no package runs while the portal is root.")
+            self._refuse_as_root()
             self._give_data(spec.instance.environment)
             self._prune_outputs(spec.instance.environment)
             taken = {other.spec["port"] for other in self.layout.all_records()}
             record.remove()
             files.make_private(record.folder)
-            record.spec = {
-                "release": spec.release,
-                "command": spec.command,
-                "variables": dict(spec.variables),
-                "host": spec.host,
-                "port": ports.choose(taken),
-                "user": self._user(spec.instance.environment),
-                "sandboxed": isolation.complete,
-                "hidden": [str(CODE), str(self.layout.var)],
-            }
+            record.spec = {"host": spec.host, **self._described(spec, spec.command, ports.choose(taken))}
             self.supervision.describe(record)
             try:
                 self.supervision.start(record)
@@ -158,14 +160,34 @@ class ProcessRuntime:
                 return
             record.ask_to_stop(grace)
             self.supervision.forget(record)
+        commands.ask_to_end(self.layout, instance)
         if self.supervision.is_up():
             self._end(record, grace)
         else:
             # The launcher and with it all processes end with supervisord
             self._wait_for(record, PATIENCE)
+        commands.wait_for_end(self.layout, instance, grace + PATIENCE)
         with files.locked(self._lock):
             record.remove()
         self.router.follow(record)
+
+    def run(self, spec: Spec, command: str, timeout: float) -> Finished:
+        self._refuse(replace(spec, command=command))
+        self._refuse_as_root()
+        return commands.run(self.layout, spec.instance, self._described(spec, command, None), timeout, self._lock)
+
+    def clear(self, environment: int) -> None:
+        self.layout.make()
+        with files.locked(self._lock):
+            running = any(record.environment == environment for record in self.layout.all_records())
+            if running or commands.any_runs(self.layout, environment):
+                raise RuntimeFailure("Something of the environment still runs, so nothing was removed. Stop it first.")
+            aside = self.layout.environments / f".{environment}"
+            # What a worker left behind that was killed at this point
+            self._remove(aside)
+            if self.layout.data(environment).exists():
+                self.layout.data(environment).rename(aside)
+        self._remove(aside)
 
     def output(self, instance: Instance, lines: int = 50) -> str:
         self._wait_for_last_words(self._record(instance))
@@ -200,6 +222,30 @@ class ProcessRuntime:
         problems += [value_problem(ValueType.STRING, text) for text in (spec.command, *spec.variables.values())]
         for problem in filter(None, problems):
             raise RuntimeFailure(problem)
+
+    def _refuse_as_root(self) -> None:
+        isolation = self.isolation()
+        if not isolation.complete and os.geteuid() == 0:
+            # SECURITY: nothing that a team uploads runs as root, whoever accepted a weak isolation
+            raise RuntimeFailure(f"{isolation.reason} Without a sandbox no package runs while the portal is root.")
+
+    def _described(self, spec: Spec, command: str, port: int | None) -> dict[str, Any]:
+        """Give what `keeping.start` starts."""
+        return {
+            "release": spec.release,
+            "command": command,
+            "variables": dict(spec.variables),
+            "port": port,
+            "user": self._user(spec.instance.environment),
+            "sandboxed": self.isolation().complete,
+            "hidden": [str(CODE), str(self.layout.var)],
+        }
+
+    def _remove(self, folder: Path) -> None:
+        try:
+            files.remove_tree(folder)
+        except OSError as error:
+            raise RuntimeFailure(f"Not everything could be removed: {error.strerror}.") from error
 
     def _user(self, environment: int) -> int | None:
         return self._first_user + environment if os.geteuid() == 0 else None

@@ -38,13 +38,16 @@ class SandboxFailure(Exception):
 
 
 class Plan:
-    """What to run and with what: folders of the host, the user number (None: the portal's own), what to hide."""
+    """What to run and with what: folders of the host, the user number (None: the portal's own), what to hide.
+
+    `port` is None for a command that serves nothing.
+    """
 
     def __init__(
         self,
         command: str,
         variables: Mapping[str, str],
-        port: int,
+        port: int | None,
         release: Path,
         data: Path,
         user: int | None,
@@ -88,7 +91,7 @@ def script(plan: Plan, app: str = APP, data: str = DATA) -> str:
     own = {
         "HOME": data,
         "PATH": PATH,
-        "PORT": str(plan.port),
+        **({} if plan.port is None else {"PORT": str(plan.port)}),
         "DATA_DIR": data,
         "DATABASE_URL": f"sqlite:///{data}/{DATABASE}",
     }

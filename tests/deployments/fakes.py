@@ -11,7 +11,7 @@ from accounts.actor import Actor
 from accounts.models import ProductionWindow, User
 from deployments.flows import upload_package
 from deployments.models import Package
-from deployments.runtimes.base import Health, Instance, InstanceState, Isolation, RuntimeFailure, Spec, Status
+from deployments.runtimes.base import Finished, Health, Instance, InstanceState, Isolation, RuntimeFailure, Spec, Status
 from environments.models import App
 
 
@@ -19,7 +19,7 @@ class FakeRuntime:
     """Keeps what runs in memory. `sick` are the commands that never get healthy, `dying` those that end at once."""
 
     def __init__(self) -> None:
-        self.releases: set[str] = set()
+        self.unpacked: set[str] = set()
         self.specs: dict[Instance, Spec] = {}
         self.ended: dict[Instance, str] = {}
         self.hosts: dict[str, Instance | None] = {}
@@ -27,6 +27,7 @@ class FakeRuntime:
         self.sick: set[str] = set()
         self.dying: set[str] = set()
         self.failing: set[str] = set()
+        self.finished: dict[str, Finished] = {}
         self.isolated = Isolation(True)
 
     def _call(self, name: str, *what: object) -> None:
@@ -38,19 +39,22 @@ class FakeRuntime:
         return self.isolated
 
     def has_release(self, release: str) -> bool:
-        return release in self.releases
+        return release in self.unpacked
 
     def prepare(self, release: str, archive: BinaryIO) -> None:
         self._call("prepare")
         assert archive.read(2) == b"PK"
-        self.releases.add(release)
+        self.unpacked.add(release)
+
+    def releases(self) -> list[str]:
+        return sorted(self.unpacked)
 
     def remove_release(self, release: str) -> None:
-        self.releases.discard(release)
+        self.unpacked.discard(release)
 
     def start(self, spec: Spec) -> None:
         self._call("start", spec.instance.number)
-        assert spec.release in self.releases
+        assert spec.release in self.unpacked
         self.specs[spec.instance] = spec
         if spec.command in self.dying:
             self.ended[spec.instance] = "exit code 3"
@@ -82,6 +86,17 @@ class FakeRuntime:
         self._call("stop", instance.number)
         self.specs.pop(instance, None)
         self.ended.pop(instance, None)
+
+    def run(self, spec: Spec, command: str, timeout: float) -> Finished:
+        self._call("run", command)
+        if spec.instance not in self.specs:
+            raise RuntimeFailure("Nothing runs on the environment, so no command can run beside it.")
+        return self.finished.get(command, Finished(True, "exit code 0", "done\n", 0.001))
+
+    def clear(self, environment: int) -> None:
+        self._call("clear", environment)
+        if any(instance.environment == environment for instance in self.specs):
+            raise RuntimeFailure("Something of the environment still runs, so nothing was removed. Stop it first.")
 
     def output(self, instance: Instance, lines: int = 50) -> str:
         return "\x1b[31mNo such table"

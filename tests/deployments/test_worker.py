@@ -276,7 +276,7 @@ class TestInterrupted:
         job = request_job(JobKind.TRANSPORT, cast.test, Actor(cast.alice), package)
         assert Worker(runtime, name).claim() == job
         job.steps.filter(name="health").update(state="running")
-        runtime.releases.add(package.sha256)
+        runtime.unpacked.add(package.sha256)
         runtime.specs[Instance(cast.test.pk, job.number)] = runtime.specs[Instance(cast.test.pk, 1)]
         return job
 
@@ -336,7 +336,7 @@ class TestReconciliation:
         instance = self.running(cast, runtime)
         runtime.specs.clear()
         runtime.hosts.clear()
-        runtime.releases.clear()
+        runtime.unpacked.clear()
         reconcile(runtime)
         assert runtime.instances() == [instance]
         assert runtime.hosts == {cast.test.host: instance}

@@ -1,0 +1,104 @@
+"""Keeps what was started in a sandbox: collects its children, asks it to end, ends what is left."""
+
+import os
+import signal
+import time
+from typing import Any
+
+from deployments.runtimes import processes, sandbox
+from deployments.runtimes.layout import Layout
+
+SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+PR_SET_CHILD_SUBREAPER = 36  # from <linux/prctl.h>
+
+
+class Kept:
+    """What one process of the portal started and keeps; that process has blocked `SIGNALS` and waits for them."""
+
+    def __init__(self, started: sandbox.Started) -> None:
+        self.started = started
+        self.status = 0
+
+    def reap(self) -> bool:
+        """Collect children that ended; say whether the process that was started has."""
+        self._has_no_child()
+        return not self.started.child
+
+    def end(self, grace: float) -> None:
+        """End what is left, politely for `grace` seconds; returns when nothing of it runs."""
+        if self.started.child:
+            self._ask_politely(grace)
+        # What loses its parent becomes a child of this process in the end, so no child left is nobody left
+        while not self._has_no_child():
+            processes.send(signal.SIGKILL, processes.descendants(os.getpid()))
+            signal.sigtimedwait([signal.SIGCHLD], 0.01)
+
+    def _ask_politely(self, grace: float) -> None:
+        until = time.monotonic() + grace
+        # A shell that waits for a command of its line ends with that; ending it first would end the sandbox under
+        # the command's hands. It is asked only where nothing else is left.
+        processes.send(signal.SIGTERM, [pid for pid in self._members() if not self._is_own_shell(pid)])
+        while not self.reap() and time.monotonic() < until:
+            members = self._members()
+            if len(members) == 1 and self._is_own_shell(members[0]):
+                processes.send(signal.SIGTERM, members)
+            signal.sigtimedwait([signal.SIGCHLD], 0.05)
+
+    def _has_no_child(self) -> bool:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return True
+            if not pid:
+                return False
+            if pid == self.started.child:
+                self.status, self.started.child = status, 0
+
+    def _members(self) -> list[int]:
+        """List the processes of the package."""
+        if self.started.namespace:
+            found = processes.inside(self.started.namespace)
+        else:
+            found = processes.descendants(os.getpid())
+        return [pid for pid in found if pid != self.started.first and processes.is_alive(pid)]
+
+    def _is_own_shell(self, pid: int) -> bool:
+        """Say whether this is the shell that carries out the package's line."""
+        own = self.started.first or os.getpid()
+        return processes.parent(pid) == own and processes.is_shell(pid)
+
+
+def start(layout: Layout, environment: int, spec: dict[str, Any], output: int = 1) -> Kept:
+    """Start what a record's `spec` describes and keep it; SandboxFailure when that can't be done."""
+    plan = sandbox.Plan(
+        command=spec["command"],
+        variables=spec["variables"],
+        port=spec["port"],
+        release=layout.release(spec["release"]),
+        data=layout.data(environment),
+        user=spec["user"],
+        hidden=tuple(spec["hidden"]),
+    )
+    kept = Kept(sandbox.start(plan, output) if spec["sandboxed"] else sandbox.start_openly(plan, output))
+    # After the start, which need not wait for it
+    become_reaper()
+    return kept
+
+
+def in_words(status: int) -> str:
+    """Say how a process ended, from its wait status."""
+    code = os.waitstatus_to_exitcode(status)
+    # bubblewrap and shells report death by a signal as 128 and the signal's number
+    number = -code if code < 0 else code - 128
+    if number in set(signal.Signals):
+        return f"signal {number}"
+    return f"exit code {code}"
+
+
+def become_reaper() -> None:
+    """Let processes whose parent ended become children of this one, so that none of them gets away."""
+    import ctypes
+
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
