@@ -14,7 +14,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from accounts import authenticators, support
+from accounts import authenticators, refusals, support
 from accounts.actor import Actor
 from accounts.admin_forms import DisableForm, LiftWaitForm, RejectForm
 from accounts.http import PortalRequest
@@ -127,6 +127,8 @@ class Concerned:
     people: list[User] = field(default_factory=list)
     left_out: list[tuple[User, str]] = field(default_factory=list)
 
+    oneself: bool = False
+
     @property
     def names(self) -> str:
         """The people as the page shows them that asks again after the code; nothing is decided by it."""
@@ -163,6 +165,8 @@ def page(request: PortalRequest, deed: Deed, context: dict[str, object]) -> Http
     if not request.user.has_perm(RIGHT):
         raise PermissionDenied
     concerned = _concerned(request, deed)
+    if request.method == "POST" and concerned.oneself:
+        refusals.note(request, deed.own)
     form = deed.form(request.POST or None)
     if request.method == "POST" and concerned.people and form.is_valid():
         _act(request, deed, concerned.people, form.cleaned_data)
@@ -188,6 +192,7 @@ def _concerned(request: PortalRequest, deed: Deed) -> Concerned:
     wanted = {int(pk) for pk in listed if NUMBER.fullmatch(pk)}
     found = Concerned()
     for person in User.objects.filter(pk__in=wanted).order_by("name", "pk"):
+        found.oneself |= person.pk == request.user.pk
         why_not = deed.own if person.pk == request.user.pk else deed.why_not(person)
         if why_not:
             found.left_out.append((person, why_not))

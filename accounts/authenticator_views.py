@@ -14,7 +14,7 @@ from django.urls import Resolver404, resolve, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from accounts import authenticators, pending, purposes, window
+from accounts import authenticators, pending, purposes, refusals, window
 from accounts.actor import Actor
 from accounts.browsers import mark
 from accounts.forms import CodeForm, HelpForm
@@ -132,6 +132,7 @@ def offer_again(request: HttpRequest, reason: str = "") -> HttpResponse:
     own_addresses = {f"{request.scheme}://{request.get_host()}", *settings.CSRF_TRUSTED_ORIGINS}
     own = request.headers.get("Origin") in own_addresses
     if not (own and request.user.is_authenticated and request.method == "POST" and not request.FILES):
+        refusals.note(request, "a form from elsewhere, or from before signing in")
         return render(request, "403_csrf.html", status=403)
     return _confirm(
         cast(PortalRequest, request), "Send this form again", request.get_full_path(), pending.typed(request), 403

@@ -11,16 +11,15 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from accounts import pending, purposes
-from accounts.activity import record
-from accounts.actor import Actor
-from accounts.acts import Act
+from accounts import pending, purposes, refusals
 from accounts.guards import Guard, guard_of
 from environments.access import AppGuard, AppRequest, environment_of, membership_of, standing_of
+from environments.authority import NotPermitted
 from environments.models import Environment
 from environments.permissions import Permission, allowed
 
@@ -78,6 +77,16 @@ class Gate:
             return _carry_out_once(request)
         return refusal
 
+    def process_exception(self, request: Any, exception: Exception) -> HttpResponse | None:
+        """Record what a flow or the admin refused. The view's transaction is over: its end can't undo the record."""
+        reason = exception if isinstance(exception, NotPermitted) else exception.__cause__
+        if isinstance(reason, NotPermitted):
+            refusals.note(request, str(reason), getattr(request, "app", None), getattr(request, "environment", None))
+            return render(request, "403.html", {"refusal": {"text": f"{reason} Nothing was changed."}}, status=403)
+        if isinstance(exception, PermissionDenied):
+            refusals.note(request, str(exception) or f"the page {request.resolver_match.view_name}")
+        return None
+
 
 def guard_for(request: HttpRequest, view: Callable[..., Any]) -> Guard | None:
     if request.resolver_match and "admin" in request.resolver_match.namespaces:
@@ -95,6 +104,7 @@ def decide(request: Any, guard: Guard | None, kwargs: dict[str, Any], keep_form:
     if not request.user.is_authenticated:
         return _to_sign_in(request)
     if guard.staff and not request.user.is_staff:
+        refusals.note(request, "the admin is for support staff")
         raise Http404
     needs_window = guard.window
     if "app" in kwargs or "environment" in kwargs:
@@ -146,7 +156,7 @@ def _refuse(
     request: AppRequest, environment: Environment | None, missing: str, why: str, remedy: str = "can grant it"
 ) -> HttpResponse:
     where = f"{request.app.name}, {environment.name}" if environment else request.app.name
-    record(Act.REFUSED, Actor.of(request), f"{missing} is missing", app=request.app, environment=environment)
+    refusals.note(request, f"{missing} is missing", request.app, environment)
     contact = request.app.technical_contact
     refusal = {
         "title": f"You need {missing} on {where}",
