@@ -1,7 +1,8 @@
 """Apps, their environments, their teams, and who may do what where."""
 
 import uuid
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.validators import RegexValidator
@@ -53,6 +54,16 @@ class AppQuerySet(models.QuerySet["App"]):
         """Keep the apps that this person belongs to; everything else is as if it did not exist."""
         return self.filter(memberships__user=user)
 
+    def needing_successor(self) -> "AppQuerySet":
+        """Keep the apps whose Technical Contact is deactivated, or has no place in the team from which to deploy."""
+        fit = Membership.objects.filter(
+            app=models.OuterRef("pk"),
+            user=models.OuterRef("technical_contact"),
+            user__is_active=True,
+            role__deploys=True,
+        )
+        return self.exclude(models.Exists(fit))
+
 
 class App(models.Model):
     """What a team builds and runs. Exactly one Technical Contact: the column is never empty."""
@@ -69,6 +80,7 @@ class App(models.Model):
 
     class Meta:
         ordering = ["name"]
+        permissions = [("appoint_contact", "Can appoint a Technical Contact where the app needs a successor")]
 
     def __str__(self) -> str:
         return self.name
@@ -164,6 +176,8 @@ class HandOver(models.Model):
     Until it is accepted, `offered_by` stays the Technical Contact and may withdraw it.
     """
 
+    LASTS: ClassVar = timedelta(days=7)
+
     app = models.OneToOneField(App, models.CASCADE, related_name="hand_over")
     offered_by = models.ForeignKey(User, models.CASCADE, related_name="+")
     offered_to = models.ForeignKey(Membership, models.CASCADE, related_name="+")
@@ -171,3 +185,12 @@ class HandOver(models.Model):
 
     def __str__(self) -> str:
         return f"{self.app_id} to {self.offered_to_id}"
+
+    @property
+    def ends_at(self) -> datetime:
+        return self.offered_at + self.LASTS
+
+    def stands_at(self, now: datetime) -> bool:
+        """Say whether it can be accepted: not run out, and made by who is the Technical Contact still, and active."""
+        contact = self.app.technical_contact
+        return now < self.ends_at and self.offered_by_id == contact.pk and contact.is_active
