@@ -11,8 +11,9 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.secrets import EncryptedText
 from deployments.packages import Manifest
-from deployments.states import ACTIVE, EnvironmentState, JobKind, JobState, StepName, StepState, title_of
+from deployments.states import ACTIVE, EnvironmentState, JobKind, JobState, RunState, StepName, StepState, title_of
 from environments.models import App, Environment
 
 NAME_LENGTH = 200  # of a package's name and of its version (manifests.MAX_TEXT)
@@ -69,7 +70,9 @@ class Job(models.Model):
     """Something that changes what runs on an environment, asked for by a person, carried out by a worker.
 
     The row is the truth: state, steps, worker and heartbeat. One table for all kinds, so that one
-    constraint keeps an environment from having two jobs running. A deployment is a job of kind transport.
+    constraint keeps an environment from having two jobs running. A deployment is a job of kind transport; a roll
+    back is one that goes back to what another job brought (`rolls_back`), with the options of then
+    (`restores_options`) or as they are. It can be cancelled until `decided_at`: from then on it is carried through.
     """
 
     environment = models.ForeignKey(Environment, models.CASCADE, related_name="jobs")
@@ -80,6 +83,8 @@ class Job(models.Model):
     package_name = models.CharField(max_length=TITLE_LENGTH, blank=True)
     package_before = models.ForeignKey(Package, models.SET_NULL, null=True, related_name="+")
     name_before = models.CharField(max_length=TITLE_LENGTH, blank=True)
+    rolls_back = models.ForeignKey("self", models.SET_NULL, null=True, related_name="+")
+    restores_options = models.BooleanField(default=False)
     note = models.TextField(blank=True)
     asked_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     asker_name = models.CharField(max_length=150)
@@ -89,6 +94,8 @@ class Job(models.Model):
     asked_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    decided_at = models.DateTimeField(null=True)
+    canceller_name = models.CharField(max_length=150, blank=True)
     result = models.TextField(blank=True)
     worker = models.CharField(max_length=100, blank=True)
     heartbeat = models.DateTimeField(null=True)
@@ -109,11 +116,23 @@ class Job(models.Model):
         indexes = [models.Index("state", "id", name="jobs_to_claim", condition=Q(state__in=("queued", "running")))]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.package_name}".strip()
+        verb = "Roll back to" if self.is_roll_back else self.get_kind_display()
+        return f"{verb} {self.package_name}".strip()
+
+    @property
+    def is_roll_back(self) -> bool:
+        return self.rolls_back_id is not None
+
+    @property
+    def may_be_cancelled(self) -> bool:
+        """Whether it still changes nothing when it is given up."""
+        return self.is_active and not self.decided_at and not self.canceller_name
 
     @property
     def title(self) -> str:
         """What the job does, in words: "Transport calc 1.2.0 to Production"."""
+        if self.is_roll_back:
+            return f"Roll back {self.environment.name} to {self.package_name}"
         if self.kind == JobKind.TRANSPORT:
             return f"{self} to {self.environment.name}"
         return f"{self.get_kind_display()} {self.environment.name}"
@@ -168,3 +187,49 @@ class Worker(models.Model):
     name = models.CharField(max_length=100, primary_key=True)
     started_at = models.DateTimeField(default=timezone.now)
     heartbeat = models.DateTimeField(default=timezone.now)
+
+
+class EnvironmentOptions(models.Model):
+    """The options of an environment (`deployments.options.Options`); without a row all is as the package says."""
+
+    environment = models.OneToOneField(Environment, models.CASCADE, primary_key=True, related_name="options")
+    document = EncryptedText()
+    revision = models.PositiveIntegerField(default=1)
+    changed_at = models.DateTimeField(default=timezone.now)
+    changed_by = models.CharField(max_length=150)
+
+
+class JobOptions(models.Model):
+    """The options that a job started something with, as they were then; kept apart, since lists don't need them."""
+
+    job = models.OneToOneField(Job, models.CASCADE, primary_key=True, related_name="options")
+    document = EncryptedText()
+
+
+class EventRun(models.Model):
+    """One run of a scheduled event at the moment it was due, or the reason why there was none."""
+
+    environment = models.ForeignKey(Environment, models.CASCADE, related_name="event_runs")
+    event = models.CharField(max_length=NAME_LENGTH)
+    due_at = models.DateTimeField()
+    state = models.CharField(max_length=12, choices=RunState.choices, default=RunState.RUNNING)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    result = models.CharField(max_length=300, blank=True)
+    output = models.TextField(blank=True)
+    worker = models.CharField(max_length=100, blank=True)
+
+    class Meta:
+        ordering = ["-due_at"]
+        constraints = [
+            models.UniqueConstraint("environment", "event", "due_at", name="event_once_when_due"),
+            models.UniqueConstraint(
+                "environment", "event", condition=Q(state="running"), name="one_run_of_an_event_at_a_time"
+            ),
+        ]
+
+
+class EventClock(models.Model):
+    """Until when scheduled events were looked after; one row for all workers."""
+
+    looked_at = models.DateTimeField()

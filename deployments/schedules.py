@@ -1,6 +1,9 @@
 """Schedules of events in the five fields of cron: minute, hour, day of the month, month, day of the week (UTC)."""
 
+import functools
 import re
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/(\d{1,2}))?", re.ASCII)
 MAX_LENGTH = 200
@@ -11,6 +14,8 @@ FIELDS = (
     ("month", 1, 12),
     ("day of the week", 0, 7),  # Sunday is 0 and 7, as in cron
 )
+# The 29th of February falls on a given weekday once in 40 years at least, the turn of a century in between
+FAR_AHEAD = timedelta(days=41 * 366)
 
 
 def schedule_problem(schedule: str) -> str | None:
@@ -32,3 +37,77 @@ def _is_part(part: str, lowest: int, highest: int) -> bool:
     if first is None:
         return step is None or 1 <= step <= highest
     return lowest <= first <= (first if last is None else last) <= highest and step != 0
+
+
+class _Times(NamedTuple):
+    """When a schedule is due; `either_day`: the day of the month or of the week is enough, as in cron."""
+
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    either_day: bool
+
+    def is_day(self, day: datetime) -> bool:
+        if day.month not in self.months:
+            return False
+        of_month, of_week = day.day in self.days, day.isoweekday() % 7 in self.weekdays
+        return of_month or of_week if self.either_day else of_month and of_week
+
+
+def next_after(schedule: str, moment: datetime) -> datetime | None:
+    """Give the first full minute after the moment at which the schedule is due, in UTC; None when it never is.
+
+    Raises ValueError for what `schedule_problem` refuses.
+    """
+    times = _times(schedule)
+    first = moment.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+    day, last = first.replace(hour=0, minute=0), first + FAR_AHEAD
+    while day < last:
+        if times.is_day(day):
+            for hour in times.hours:
+                for minute in times.minutes:
+                    at = day.replace(hour=hour, minute=minute)
+                    if at >= first:
+                        return at
+        day = _next_day(day, times)
+    return None
+
+
+def next_interval(seconds: int, moment: datetime) -> datetime:
+    """Give the first multiple of the interval after the moment, counted from midnight UTC of 1 January 1970."""
+    passed = int(moment.timestamp() // seconds)
+    return datetime.fromtimestamp((passed + 1) * seconds, UTC)
+
+
+def _next_day(day: datetime, times: _Times) -> datetime:
+    if day.month in times.months:
+        return day + timedelta(days=1)
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+@functools.lru_cache(maxsize=1024)
+def _times(schedule: str) -> _Times:
+    texts = schedule.split(" ")
+    minutes, hours, days, months, weekdays = (
+        _numbers(text, lowest, highest) for text, (_, lowest, highest) in zip(texts, FIELDS, strict=True)
+    )
+    either_day = not texts[2].startswith("*") and not texts[4].startswith("*")
+    sundays_once = frozenset(day % 7 for day in weekdays)
+    return _Times(tuple(sorted(minutes)), tuple(sorted(hours)), days, months, sundays_once, either_day)
+
+
+def _numbers(text: str, lowest: int, highest: int) -> frozenset[int]:
+    found: set[int] = set()
+    for part in text.split(","):
+        match = PART.fullmatch(part)
+        if not match:
+            raise ValueError(f"{text} is no part of a schedule")
+        first, last, step = (int(group) if group else None for group in match.groups())
+        if first is None:
+            first, last = lowest, highest
+        if last is None:
+            last = highest if step else first
+        found.update(range(first, last + 1, step or 1))
+    return frozenset(found)

@@ -8,6 +8,7 @@ class JobKind(TextChoices):
     START = "start", "Start"
     STOP = "stop", "Stop"
     RESTART = "restart", "Restart"
+    CLEAR = "clear", "Clear"
 
 
 class JobState(TextChoices):
@@ -29,6 +30,7 @@ class StepState(TextChoices):
     DONE = "done", "Done"
     FAILED = "failed", "Failed"
     SKIPPED = "skipped", "Not needed"
+    CANCELLED = "cancelled", "Cancelled"
 
 
 class StepName(TextChoices):
@@ -38,13 +40,18 @@ class StepName(TextChoices):
     HEALTH = "health", "Health check"
     SWITCH = "switch", "Switch the address"
     STOP = "stop", "Stop the old one"
+    CLEAR = "clear", "Remove its data"
 
 
 _BESIDE: dict[JobKind, tuple[StepName, ...]] = {
-    JobKind.TRANSPORT: tuple(StepName),
+    JobKind.TRANSPORT: (
+        *(StepName.CHECK, StepName.UNPACK, StepName.START),
+        *(StepName.HEALTH, StepName.SWITCH, StepName.STOP),
+    ),
     JobKind.START: (StepName.CHECK, StepName.START, StepName.HEALTH, StepName.SWITCH),
     JobKind.RESTART: (StepName.CHECK, StepName.START, StepName.HEALTH, StepName.SWITCH, StepName.STOP),
     JobKind.STOP: (StepName.CHECK, StepName.SWITCH, StepName.STOP),
+    JobKind.CLEAR: (StepName.CHECK, StepName.CLEAR),
 }
 _TITLES = {
     (JobKind.START, StepName.START): "Start",
@@ -73,9 +80,12 @@ class EnvironmentState(TextChoices):
     RUNNING = "running", "Running"
 
 
+_LEADS_TO = {JobKind.STOP: EnvironmentState.STOPPED, JobKind.CLEAR: EnvironmentState.EMPTY}
+
+
 def leads_to(kind: JobKind) -> EnvironmentState:
     """What an environment is after a job of this kind went well."""
-    return EnvironmentState.STOPPED if kind is JobKind.STOP else EnvironmentState.RUNNING
+    return _LEADS_TO.get(kind, EnvironmentState.RUNNING)
 
 
 # What an environment must be for a job to make sense, and what is said where it is not; a transport always does
@@ -86,4 +96,17 @@ SENSELESS: dict[tuple[JobKind, EnvironmentState], str] = {
     (JobKind.STOP, EnvironmentState.EMPTY): "Nothing is on {environment} yet, so there is nothing to stop.",
     (JobKind.RESTART, EnvironmentState.STOPPED): "{environment} is stopped. Start it instead.",
     (JobKind.RESTART, EnvironmentState.EMPTY): "Nothing is on {environment} yet. Transport a package to it first.",
+    (JobKind.CLEAR, EnvironmentState.RUNNING): "{environment} runs. Stop it first, then clear it.",
+    (JobKind.CLEAR, EnvironmentState.EMPTY): "{environment} is empty already.",
 }
+
+
+class RunState(TextChoices):
+    """How a run of a scheduled event went, or why there was none."""
+
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+    FAILED = "failed", "Failed"
+    INTERRUPTED = "interrupted", "Interrupted"
+    SKIPPED = "skipped", "Left out"
+    MISSED = "missed", "Missed"

@@ -12,7 +12,7 @@ from deployments.errors import AlreadyAsked, Refused
 from deployments.flows import request_job
 from deployments.models import Job, Live
 from deployments.overview import difference
-from deployments.states import EnvironmentState, JobKind, StepName
+from deployments.states import EnvironmentState, JobKind, steps_of
 from environments import flows as environment_flows
 from environments.authority import NotPermitted
 from environments.permissions import Permission
@@ -24,7 +24,7 @@ def test_a_transport_waits_with_its_steps_and_is_in_the_activity(cast: Cast) -> 
     package = make_package(cast.app, cast.alice)
     job = request_job(JobKind.TRANSPORT, cast.test, Actor(cast.alice), package, " Fixes the sums. ")
     assert (job.number, job.state, job.package_name, job.note) == (1, "queued", "calc 1.0.0", "Fixes the sums.")
-    assert [step.name for step in job.steps.all()] == list(StepName)
+    assert [step.name for step in job.steps.all()] == list(steps_of(JobKind.TRANSPORT, beside=True))
     entry = Activity.objects.filter(act=Act.TRANSPORT_ASKED).get()
     assert str(entry) == "Alice asked to transport calc 1.0.0 to Test"
 

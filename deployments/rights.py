@@ -1,0 +1,19 @@
+"""Who may change what runs on an environment; flows ask once more what a page's guard has asked."""
+
+from accounts.actor import Actor
+from environments.access import may
+from environments.authority import NotPermitted, need_window_on
+from environments.models import Environment
+from environments.permissions import Permission
+
+
+def permitted(environment: Environment, by: Actor) -> Environment:
+    """Give the environment with its row locked, so that those who change something there take turns.
+
+    Call it first, in a transaction. Raises NotPermitted without Transport Rights, or without the window on production.
+    """
+    environment = Environment.objects.select_for_update(of=("self",)).select_related("app").get(pk=environment.pk)
+    if not may(by.user, environment, Permission.TRANSPORT):
+        raise NotPermitted(f"You need {Permission.TRANSPORT.label} on {environment.name} for this.")
+    need_window_on(environment, by)
+    return environment
