@@ -102,6 +102,7 @@ class Environment(models.Model):
             models.UniqueConstraint("app", "slug", name="environment_once_per_app"),
             models.UniqueConstraint("app", Lower("name"), name="environment_name_once_per_app"),
         ]
+        permissions = [("change_type", "Can make an environment a production environment, or an ordinary one")]
 
     def __str__(self) -> str:
         return f"{self.name} of {self.app_id}"

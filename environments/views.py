@@ -1,6 +1,4 @@
-"""The person's apps, teams, permissions and activity."""
-
-import re
+"""The person's apps, and their teams."""
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -11,14 +9,12 @@ from django.shortcuts import redirect, render
 from accounts.actor import Actor
 from accounts.guards import signed_in
 from accounts.http import PortalRequest
-from accounts.models import Activity
 from environments import flows
-from environments.access import AppRequest, deployer, team_manager, team_reader
+from environments.access import AppRequest, team_manager, team_reader
 from environments.forms import AddMemberForm, NewAppForm
 from environments.models import App
 
 PAGE = 50
-NUMBER = re.compile("[0-9]{1,18}", re.ASCII)
 
 
 @signed_in
@@ -41,18 +37,6 @@ def new_app(request: PortalRequest) -> HttpResponse:
             messages.success(request, f"{app.name} has Test, Acceptance and Production now. Upload its first package.")
             return redirect("deployments:app", app.slug)
     return render(request, "environments/new_app.html", {"form": form})
-
-
-@deployer()
-def activity(request: AppRequest, app: str) -> HttpResponse:
-    """Show what happened, newest first; `before` is the number of the last entry of the page before."""
-    entries = Activity.objects.filter(app_id=request.app.pk)
-    before = request.GET.get("before", "")
-    if NUMBER.fullmatch(before):
-        entries = entries.filter(pk__lt=int(before))
-    page = list(entries[: PAGE + 1])
-    context = {"entries": page[:PAGE], "older": page[PAGE - 1].pk if len(page) > PAGE else None, "active": "activity"}
-    return render(request, "environments/activity.html", context)
 
 
 @team_manager(doing="Add somebody to the team of {app}")
