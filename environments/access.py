@@ -5,21 +5,26 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from accounts.guards import Guard, View, declare
 from accounts.http import PortalRequest
 from accounts.models import User
-from environments.models import App, Environment, Membership
+from environments.models import App, Environment, HandOver, Membership
 from environments.permissions import Permission, Standing, allowed
 
 
 class AppRequest(PortalRequest):
-    """A request below an app's address by one of its members; `environment` where the address names one."""
+    """A request below an app's address by one of its members; `environment` where the address names one.
+
+    `offer`: the role of the Technical Contact, where it is offered to them.
+    """
 
     app: App
     membership: Membership
     standing: Standing
+    offer: HandOver | None
     environment: Environment
 
 
@@ -29,7 +34,7 @@ class AppGuard(Guard):
     the window are asked for without being declared.
 
     `decides_production`: the window is needed when the app has a production environment.
-    `contact`: for the Technical Contact alone.
+    `contact`: for the Technical Contact alone; with `offered` also for the member to whom the role is offered.
     """
 
     deploys: bool = False
@@ -38,6 +43,7 @@ class AppGuard(Guard):
     permission: Permission | None = None
     decides_production: bool = False
     contact: bool = False
+    offered: bool = False
 
 
 def member() -> Callable[[View], View]:
@@ -59,9 +65,14 @@ def team_manager(doing: str) -> Callable[[View], View]:
     return declare(AppGuard(manages_team=True, decides_production=True, doing=doing))
 
 
-def technical_contact(doing: str) -> Callable[[View], View]:
+def technical_contact(doing: str | Callable[[Any], str]) -> Callable[[View], View]:
     """Ask for the Technical Contact; what they alone may do decides about production."""
     return declare(AppGuard(contact=True, decides_production=True, doing=doing))
+
+
+def contact_or_offered(doing: str, decides_production: bool = True) -> Callable[[View], View]:
+    """Ask for the Technical Contact or the member to whom the role is offered."""
+    return declare(AppGuard(contact=True, offered=True, decides_production=decides_production, doing=doing))
 
 
 def requires(permission: Permission, doing: str | Callable[[Any], str] = "") -> Callable[[View], View]:
@@ -71,8 +82,16 @@ def requires(permission: Permission, doing: str | Callable[[Any], str] = "") -> 
 
 def membership_of(user: User, app: str) -> Membership:
     """Find the person's place in an app; an outsider learns nothing: 404, as for an app that never was."""
-    memberships = Membership.objects.select_related("app__technical_contact", "role")
+    memberships = Membership.objects.select_related("app__technical_contact", "app__hand_over", "role")
     return get_object_or_404(memberships, user=user, app__slug=app)
+
+
+def offer_to(membership: Membership) -> HandOver | None:
+    """Give the offer of the Technical Contact's role that stands and is made to this member."""
+    made: HandOver | None = getattr(membership.app, "hand_over", None)
+    if made is None or made.offered_to_id != membership.pk or not made.stands_at(timezone.now()):
+        return None
+    return made
 
 
 def environment_of(app: App, slug: str) -> Environment:

@@ -18,9 +18,9 @@ from django.urls import reverse
 
 from accounts import pending, purposes, refusals
 from accounts.guards import Guard, guard_of
-from environments.access import AppGuard, AppRequest, environment_of, membership_of, standing_of
+from environments.access import AppGuard, AppRequest, environment_of, membership_of, offer_to, standing_of
 from environments.authority import NotPermitted
-from environments.models import Environment
+from environments.models import App, Environment
 from environments.permissions import Permission, allowed
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ WAITING, CONFIRMED = "waiting", "confirmed"
 DEPLOY_PERMISSION = "App Team – Deploy Permissions"
 MANAGES_TEAM = "the right to manage the team"
 CONTACTS = "the role of the Technical Contact"
+NOT_OFFERED = "It is not offered to you: an offer ends after seven days and can be withdrawn."
 
 
 class BodyLimit:
@@ -123,15 +124,16 @@ def _decide_app(request: AppRequest, guard: Guard, kwargs: dict[str, Any]) -> Ht
     environment = environment_of(request.app, kwargs["environment"]) if "environment" in kwargs else None
     if environment:
         request.environment = environment
-    request.standing = standing_of(membership, environment)
+    request.standing, request.offer = standing_of(membership, environment), offer_to(membership)
     if not isinstance(guard, AppGuard):
         log.error("%s is an app's page but declares none of its guards.", request.path)
         return render(request, "403.html", status=403)
     asks_deploys = environment or guard.deploys or (guard.sees_team and not request.standing.manages_team)
     if asks_deploys and not request.standing.deploys:
         return _refuse(request, environment, DEPLOY_PERMISSION, "Your role in the team does not carry it.")
-    if guard.contact and not request.standing.is_technical_contact:
-        return _refuse(request, environment, CONTACTS, "Nobody else may do this.", remedy="decides about it")
+    if guard.contact and not (request.standing.is_technical_contact or (guard.offered and request.offer)):
+        why = NOT_OFFERED if guard.offered else "Nobody else may do this."
+        return _refuse(request, environment, CONTACTS, why, remedy="decides about it")
     if guard.manages_team and not request.standing.manages_team:
         return _refuse(request, None, MANAGES_TEAM, "Your role in the team does not carry it.")
     if guard.permission and not _holds(request, guard.permission, environment):
@@ -157,15 +159,24 @@ def _refuse(
 ) -> HttpResponse:
     where = f"{request.app.name}, {environment.name}" if environment else request.app.name
     refusals.note(request, f"{missing} is missing", request.app, environment)
-    contact = request.app.technical_contact
+    text, asked = _whom_to_ask(request.app, remedy)
     refusal = {
         "title": f"You need {missing} on {where}",
-        "text": f"{why} {contact.name}, the Technical Contact of {request.app.name}, {remedy}.",
-        "contact_name": contact.name,
-        "contact_email": contact.email,
+        "text": f"{why} {text}",
+        **asked,
         "back_url": reverse("deployments:app", args=[request.app.slug]),
     }
     return render(request, "403.html", {"refusal": refusal}, status=403)
+
+
+def _whom_to_ask(app: App, remedy: str) -> tuple[str, dict[str, str]]:
+    """Say who can help: the Technical Contact, or support while the app has none who is active."""
+    contact = app.technical_contact
+    if contact.is_active:
+        asked = {"contact_name": contact.name, "contact_email": contact.email, "contact_does": remedy}
+        return f"{contact.name}, the Technical Contact of {app.name}, {remedy}.", asked
+    asked = {"contact_name": "support", "contact_email": settings.SUPPORT_EMAIL, "contact_does": "appoints one"}
+    return f"{app.name} needs a new Technical Contact, who {remedy}; support appoints one.", asked
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
