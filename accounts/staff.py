@@ -24,19 +24,27 @@ from accounts.models import ProductionWindow, User
 from accounts.people import end_everything
 
 SUPPORT = "Support"
-SUPPORT_MAY = ("view_user", "view_resetrequest", "view_activity", "disable_authenticator")
+# The room that has the right → its rights
+SUPPORT_MAY = {
+    "accounts": ("view_user", "view_resetrequest", "view_activity", "disable_authenticator"),
+    "environments": ("view_app", "view_environment", "appoint_contact", "change_type"),
+}
 OPERATOR_SETS = ("email", "name", "is_active", "is_staff")
 
 
 def make_support_group(sender: AppConfig, using: str, apps: Apps = global_apps, **kwargs: Any) -> None:
-    """Make the group of support staff with exactly the rights it needs. Django calls it after each migration."""
+    """Give the group of support staff exactly the rights it needs in this room. Django calls it after each migration.
+
+    Each room connects it for itself: the rights of another one may not be there yet.
+    """
     if "group" not in apps.all_models["auth"]:  # on the way back to an empty database
         return
     create_permissions(sender, verbosity=0, using=using)
     group, _ = Group.objects.using(using).get_or_create(name=SUPPORT)
-    group.permissions.set(
-        Permission.objects.using(using).filter(content_type__app_label="accounts", codename__in=SUPPORT_MAY)
-    )
+    rights = Permission.objects.using(using).filter(content_type__app_label=sender.label)
+    needed = rights.filter(codename__in=SUPPORT_MAY[sender.label])
+    group.permissions.remove(*rights.exclude(pk__in=needed))
+    group.permissions.add(*needed)
 
 
 @transaction.atomic

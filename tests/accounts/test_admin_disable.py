@@ -160,7 +160,7 @@ def test_a_form_that_waited_for_the_code_is_shown_again_and_carried_out_once(cas
 def test_the_support_group_is_there_again_after_a_flush(db: None) -> None:
     Group.objects.all().delete()
     emit_post_migrate_signal(verbosity=0, interactive=False, db="default")  # all that `flush` sends
-    assert Group.objects.get(name="Support").permissions.count() == 4
+    assert Group.objects.get(name="Support").permissions.count() == 8
 
 
 def test_the_support_group_has_exactly_the_rights_it_needs(db: None) -> None:
@@ -170,4 +170,8 @@ def test_the_support_group_has_exactly_the_rights_it_needs(db: None) -> None:
         "view_resetrequest",
         "view_activity",
         "disable_authenticator",
+        "view_app",
+        "view_environment",
+        "appoint_contact",
+        "change_type",
     }
