@@ -1,82 +1,111 @@
 """The permission matrix: one row a member, one cell a permission, as a page shows it and a form sends it back."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from django.http import QueryDict
 
 from accounts.models import User
-from environments.grants import Grants
-from environments.models import Environment, Membership, NodePermission
+from environments.models import App, Environment, Membership, NodePermission
 from environments.permissions import Permission, Standing, allowed, may_change
+from environments.reach import Settings, settings_on, standing_with
+
+PAGE = 50  # members
+SEEN = re.compile(r"seen-([0-9]{1,18})-([a-z]+)", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """`held` is what is true now, `shown` what the page has ticked; they differ after a save that was refused."""
+    """`held` is what is true now, `shown` what the page has ticked; `was` what it had shown before, if that differs.
+
+    `row` says who set it and when.
+    """
 
     permission: Permission
     name: str
     held: bool
     shown: bool
     editable: bool
+    was: bool | None
+    row: NodePermission | None
 
 
 @dataclass(frozen=True)
 class Row:
     membership: Membership
     is_technical_contact: bool
+    is_viewer: bool
     cells: list[Cell]
 
 
-def rows_of(
-    members: Iterable[Membership],
-    environment: Environment,
-    standing: Standing,
-    viewer: User,
-    typed: QueryDict | None = None,
-) -> list[Row]:
-    """Make the rows for whoever looks: in three queries at most, whatever the number of members."""
-    members = list(members)
-    settings: dict[int, dict[Permission, bool]] = {}
-    for row in NodePermission.objects.filter(environment=environment, membership__in=members):
-        settings.setdefault(row.membership_id, {})[Permission(row.permission)] = row.granted
-    return [_row(m, environment, standing, viewer, settings.get(m.pk, {}), typed) for m in members]
+@dataclass(frozen=True)
+class Sent:
+    """What a form says: what is wanted, and what its page had shown."""
+
+    wanted: dict[int, dict[Permission, bool]] = field(default_factory=dict)
+    seen: dict[int, dict[Permission, bool]] = field(default_factory=dict)
+
+    def choice(self, member: int, permission: Permission) -> bool | None:
+        """Give what somebody chose; None for a cell that they left as the page showed it."""
+        wanted = self.wanted.get(member, {}).get(permission)
+        return None if wanted is None or wanted == self.seen[member][permission] else wanted
 
 
-def _row(
-    membership: Membership,
-    environment: Environment,
-    standing: Standing,
-    viewer: User,
-    settings: Mapping[Permission, bool],
-    typed: QueryDict | None,
-) -> Row:
-    contacts = membership.app.technical_contact_id == membership.user_id
-    theirs = Standing(is_technical_contact=contacts, deploys=membership.role.deploys, settings=settings)
-    cells = []
-    for permission in Permission:
-        name = f"{membership.pk}-{permission}"
-        held = allowed(permission, theirs, environment.is_production)
-        own = membership.user_id == viewer.pk
-        editable = may_change(permission, standing, environment.is_production, own=own, contacts=contacts)
-        shown = name in typed if typed is not None and editable else held
-        cells.append(Cell(permission, name, held, shown, editable))
-    return Row(membership, contacts, cells)
+def read(form: QueryDict) -> Sent:
+    """Read a form of the Permissions page.
 
-
-def wanted_and_seen(rows: Iterable[Row], form: QueryDict) -> tuple[Grants, Grants]:
-    """Read what is wanted and what the page had shown, for the cells that may be changed and no others.
-
-    SECURITY: members and permissions come from the page's own rows; what else a form holds is not read.
-    A row that the form does not name (somebody joined meanwhile) is left as it is.
+    SECURITY: only the six permissions are read, of a page's number of members; whose they are and who may change
+    them is decided where they are set.
     """
-    wanted: dict[int, dict[Permission, bool]] = {}
-    seen: dict[int, dict[Permission, bool]] = {}
-    for row in rows:
-        for cell in row.cells:
-            shown = form.get(f"seen-{cell.name}")
-            if cell.editable and shown in ("0", "1"):
-                wanted.setdefault(row.membership.pk, {})[cell.permission] = cell.name in form
-                seen.setdefault(row.membership.pk, {})[cell.permission] = shown == "1"
-    return wanted, seen
+    sent = Sent()
+    for name, shown in form.items():
+        found = SEEN.fullmatch(name)
+        if found is None or found[2] not in Permission.values or shown not in ("0", "1"):
+            continue
+        member, permission = int(found[1]), Permission(found[2])
+        if member in sent.seen or len(sent.seen) < PAGE:
+            sent.seen.setdefault(member, {})[permission] = shown == "1"
+            sent.wanted.setdefault(member, {})[permission] = f"{member}-{permission}" in form
+    return sent
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Makes the rows of one environment for whoever looks, with what they had chosen before."""
+
+    app: App
+    environment: Environment
+    viewer: User
+    standing: Standing
+    sent: Sent = field(default_factory=Sent)
+
+    def rows(self, members: Iterable[Membership]) -> list[Row]:
+        """Make the rows in one query, whatever the number of members, beside the one that finds them."""
+        members = list(members)
+        settings = settings_on([self.environment], members)
+        return [self._row(m, settings.get((m.pk, self.environment.pk), {})) for m in members]
+
+    def _row(self, membership: Membership, settings: Settings) -> Row:
+        theirs = standing_with(membership, self.app, settings)
+        own, contacts = membership.user_id == self.viewer.pk, theirs.is_technical_contact
+        production = self.environment.is_production
+        cells = []
+        for permission in Permission:
+            held = allowed(permission, theirs, production)
+            editable = may_change(permission, self.standing, production, own=own, contacts=contacts)
+            choice = self.sent.choice(membership.pk, permission) if editable else None
+            seen = self.sent.seen.get(membership.pk, {}).get(permission, held)
+            row = settings.get(permission)
+            cells.append(
+                Cell(
+                    permission,
+                    f"{membership.pk}-{permission}",
+                    held,
+                    shown=held if choice is None else choice,
+                    editable=editable,
+                    was=seen if seen != held else None,
+                    row=row if row and row.granted == held else None,
+                )
+            )
+        return Row(membership, contacts, own, cells)

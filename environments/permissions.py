@@ -26,6 +26,9 @@ EXPLAINED: Mapping[Permission, str] = {
     Permission.API: "use the other permissions through the Deploy API",
 }
 
+# What API Rights let somebody use without a code; the rest is for browsers (PORTAL, "The two-factor gate", 12)
+USED_BY_API = frozenset({Permission.TRANSPORT, Permission.BACKUPS, Permission.MONITORING})
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -67,15 +70,16 @@ def allowed(permission: Permission, standing: Standing, is_production: bool) -> 
 def may_change(permission: Permission, standing: Standing, is_production: bool, *, own: bool, contacts: bool) -> bool:
     """Say whether somebody may change a permission of a member: their `own`, or the Technical `contact's`.
 
-    Manage Permissions and API Rights on production are the Technical Contact's alone to give; who holds
-    Manage Permissions changes the rest for others; everybody switches Receive Alerts for themselves.
+    Of the Technical Contact only API Rights on production change, by themselves: they hold the rest. Manage
+    Permissions and API Rights on production are the Technical Contact's alone to give; who holds Manage
+    Permissions changes the rest for others; everybody switches Receive Alerts for themselves.
     """
-    if not standing.deploys or (contacts and permission is not Permission.API):
+    if not standing.deploys:
         return False
+    if contacts:
+        return standing.is_technical_contact and permission is Permission.API and is_production
     if standing.is_technical_contact:
         return True
-    if contacts:
-        return False
     if own:
         return permission is Permission.ALERTS
     if permission is Permission.MANAGE or (permission is Permission.API and is_production):
