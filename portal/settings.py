@@ -183,11 +183,13 @@ WEB_THREADS = env.int("WEB_THREADS", 8)
 RUNTIME = "deployments.runtimes.process.ProcessRuntime"
 # Where the portal runs as root, each environment's processes get this user number plus the environment's own
 APPS_FIRST_USER = env.int("APPS_FIRST_USER", 1_900_000_000)
+APP_MEMORY_BYTES = env.int("APP_MEMORY_BYTES", 2 * 1024**3)
 WORKER_ALIVE = "deployments.worker.is_alive"
 KEYS_FIT = "accounts.keys.fit"
 ACCEPT_WEAK_ISOLATION = env.bool("ACCEPT_WEAK_ISOLATION", False)
 HEALTH_PATIENCE = env.int("HEALTH_PATIENCE", 60)
 STOP_GRACE = env.int("STOP_GRACE", 10)
+DRAIN_SECONDS = env.int("DRAIN_SECONDS", 30)
 APP_CREATION = env.str("APP_CREATION", "everyone")
 if APP_CREATION not in ("everyone", "staff"):
     raise ImproperlyConfigured(f"APP_CREATION is '{APP_CREATION}'. Use 'everyone' or 'staff'.")

@@ -14,13 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deployments.runtimes import files, sandbox
+from deployments.runtimes import files, logs, sandbox
 from deployments.runtimes.base import Finished, Instance, RuntimeFailure
 from deployments.runtimes.keeping import SIGNALS, in_words, start
 from deployments.runtimes.layout import CODE, PATIENCE, Layout, Record
 
 OUTPUT = 64 * 1024  # bytes; of a longer output the end is kept
-PIECE = 64 * 1024
 GONE = "The command was ended together with what ran it."
 
 
@@ -125,7 +124,7 @@ class Tail:
         return self._kept.decode("utf-8", "replace")
 
     def _read(self) -> None:
-        while piece := os.read(self._source, PIECE):
+        for piece in logs.pieces(self._source):
             self._kept = (self._kept + piece)[-OUTPUT:]
 
 
@@ -138,7 +137,7 @@ def main() -> None:
     source, output = os.pipe()
     begun = time.monotonic()
     try:
-        kept = start(Layout(record.folder.parents[2]), record.environment, spec, output)
+        kept = start(Layout(record.folder.parents[2]), f"{record.folder.name}-{os.getpid()}", spec, output)
     except sandbox.SandboxFailure as failure:
         print(json.dumps(_finished(False, "the sandbox could not be made", str(failure), begun)))
         return

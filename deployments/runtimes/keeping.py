@@ -5,7 +5,7 @@ import signal
 import time
 from typing import Any
 
-from deployments.runtimes import processes, sandbox
+from deployments.runtimes import cgroups, processes, sandbox
 from deployments.runtimes.layout import Layout
 
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
@@ -15,8 +15,9 @@ PR_SET_CHILD_SUBREAPER = 36  # from <linux/prctl.h>
 class Kept:
     """What one process of the portal started and keeps; that process has blocked `SIGNALS` and waits for them."""
 
-    def __init__(self, started: sandbox.Started) -> None:
+    def __init__(self, started: sandbox.Started, group: cgroups.Group | None = None) -> None:
         self.started = started
+        self._group = group
         self.status = 0
 
     def reap(self) -> bool:
@@ -32,6 +33,8 @@ class Kept:
         while not self._has_no_child():
             processes.send(signal.SIGKILL, processes.descendants(os.getpid()))
             signal.sigtimedwait([signal.SIGCHLD], 0.01)
+        if self._group:
+            self._group.remove()
 
     def _ask_politely(self, grace: float) -> None:
         until = time.monotonic() + grace
@@ -69,18 +72,27 @@ class Kept:
         return processes.parent(pid) == own and processes.is_shell(pid)
 
 
-def start(layout: Layout, environment: int, spec: dict[str, Any], output: int = 1) -> Kept:
-    """Start what a record's `spec` describes and keep it; SandboxFailure when that can't be done."""
+def start(layout: Layout, name: str, spec: dict[str, Any], output: int = 1) -> Kept:
+    """Start what a record's `spec` describes and keep it; SandboxFailure when that can't be done.
+
+    `name` is the record's, with more behind it for what runs beside an instance.
+    """
+    memory = spec.get("memory", 0)
+    group: cgroups.Group | None = cgroups.group(layout.var, name)
+    if not memory or not group or not group.limit(memory, sandbox.PROCESSES):
+        group = None
     plan = sandbox.Plan(
         command=spec["command"],
         variables=spec["variables"],
         port=spec["port"],
         release=layout.release(spec["release"]),
-        data=layout.data(environment),
+        data=layout.data(int(name.partition("-")[0])),
         user=spec["user"],
         hidden=tuple(spec["hidden"]),
+        memory=memory,
+        group=group,
     )
-    kept = Kept(sandbox.start(plan, output) if spec["sandboxed"] else sandbox.start_openly(plan, output))
+    kept = Kept(sandbox.start(plan, output) if spec["sandboxed"] else sandbox.start_openly(plan, output), group)
     # After the start, which need not wait for it
     become_reaper()
     return kept

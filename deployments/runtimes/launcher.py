@@ -3,13 +3,15 @@
 supervisord starts it as a program of its own, so it imports little. Whatever ends the launcher ends the sandbox.
 """
 
+import fcntl
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
-from deployments.runtimes import files, sandbox
+from deployments.runtimes import files, logs, sandbox
 from deployments.runtimes.keeping import SIGNALS, Kept, in_words, start
 from deployments.runtimes.layout import Layout, Record
 
@@ -18,6 +20,8 @@ from deployments.runtimes.layout import Layout, Record
 SOUND_AFTER = 30
 # Seconds before an instance that was sound once is tried again after a short life
 PAUSE = 5
+LAST_WORDS_WITHIN = 2.0  # seconds
+PIPE = 256 * 1024  # bytes that a package may be ahead of its reader
 STAY_ENDED, START_AGAIN = 0, 75  # 75 is EX_TEMPFAIL in sysexits.h
 
 
@@ -30,6 +34,7 @@ class Launcher:
         self.spec = record.spec
         self.before = record.state
         self.kept = Kept(sandbox.Started(0))
+        self.log = threading.Thread()
 
     def run(self) -> int:
         """Run the instance to its end and give what supervisord is to do: see the exit codes above."""
@@ -46,6 +51,8 @@ class Launcher:
             return STAY_ENDED
         asked = self._wait()
         self.kept.end(self.record.grace)
+        # All that could write has ended, so what is left is read in a moment, if there is somebody to take it
+        self.log.join(LAST_WORDS_WITHIN)
         sound = bool(self.before.get("sound")) or time.monotonic() - begun >= SOUND_AFTER
         self._ended(in_words(self.kept.status), sound)
         if asked or not sound:
@@ -74,7 +81,14 @@ class Launcher:
             self.record.spec = self.spec
 
     def _start(self) -> None:
-        self.kept = start(self.layout, self.record.environment, self.spec)
+        source, output = os.pipe()
+        fcntl.fcntl(source, fcntl.F_SETPIPE_SZ, PIPE)
+        try:
+            self.kept = start(self.layout, self.record.folder.name, self.spec, output)
+        finally:
+            os.close(output)
+        self.log = threading.Thread(target=logs.pump, args=(source, sys.stdout.fileno()), daemon=True)
+        self.log.start()
         self._say({"namespace": self.kept.started.namespace, "sound": bool(self.before.get("sound"))})
 
     def _say(self, state: dict[str, object]) -> None:

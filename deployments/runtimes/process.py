@@ -21,6 +21,7 @@ from deployments.variables import ValueType, name_problem, value_problem
 RELEASE = re.compile(r"[0-9a-f]{64}")
 # Far from the numbers of people, services and containers on a usual host, see systemd's "Users, Groups, UIDs"
 FIRST_USER = 1_900_000_000
+MEMORY = 2 * 1024**3  # bytes; what a usual app on a Java, Node or Python server gets along with
 LINE = 1024  # bytes; what a line of output has at most, when its end is looked for
 LAST_WORDS_WITHIN = 0.5  # seconds
 KEPT_OUTPUTS = 10  # instances per environment whose output is kept
@@ -34,7 +35,12 @@ class ProcessRuntime:
     """
 
     def __init__(
-        self, var: Path, apps_port: int, apps_domain: str = "apps.localhost", first_user: int = FIRST_USER
+        self,
+        var: Path,
+        apps_port: int,
+        apps_domain: str = "apps.localhost",
+        first_user: int = FIRST_USER,
+        memory: int = MEMORY,
     ) -> None:
         self.layout = Layout(var)
         self.supervision = Supervision(self.layout)
@@ -42,12 +48,19 @@ class ProcessRuntime:
         self._port = apps_port
         self._domain = apps_domain
         self._first_user = first_user
+        self._memory = memory
 
     @classmethod
     def from_settings(cls) -> "ProcessRuntime":
         from django.conf import settings
 
-        return cls(settings.VAR, settings.APPS_PORT, settings.APPS_DOMAIN, settings.APPS_FIRST_USER)
+        return cls(
+            settings.VAR,
+            settings.APPS_PORT,
+            settings.APPS_DOMAIN,
+            settings.APPS_FIRST_USER,
+            settings.APP_MEMORY_BYTES,
+        )
 
     def isolation(self) -> Isolation:
         return self._isolation
@@ -237,6 +250,7 @@ class ProcessRuntime:
             "variables": dict(spec.variables),
             "port": port,
             "user": self._user(spec.instance.environment),
+            "memory": self._memory,
             "sandboxed": self.isolation().complete,
             "hidden": [str(CODE), str(self.layout.var)],
         }

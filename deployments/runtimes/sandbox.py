@@ -16,14 +16,29 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+from deployments.runtimes import cgroups
+
 APP, DATA = "/app", "/data"
 DATABASE = "database.sqlite3"
 SHELL = "/bin/sh"
 PATH = "/usr/local/bin:/usr/bin:/bin"
 SCRIPT = "/run/start"
 TMP_BYTES = 512 * 1024**2
-# What fits every framework's default with room to spare, and keeps one package from using up the host
-LIMITS = {resource.RLIMIT_NOFILE: 8192, resource.RLIMIT_NPROC: 1024, resource.RLIMIT_CORE: 0}
+SHM_BYTES = 64 * 1024**2  # as much as Docker gives
+PROCESSES = 1024  # threads count, too
+FILE_BYTES = 8 * 1024**3
+# What fits every framework's default with room to spare, and keeps one package from using up the host. Processes are
+# counted for the user within the sandbox's own user namespace, so each environment has its own count.
+LIMITS = {
+    resource.RLIMIT_NOFILE: 8192,
+    resource.RLIMIT_NPROC: PROCESSES,
+    resource.RLIMIT_CORE: 0,
+    resource.RLIMIT_FSIZE: FILE_BYTES,
+    resource.RLIMIT_MEMLOCK: 64 * 1024,
+    resource.RLIMIT_MSGQUEUE: 819_200,
+    resource.RLIMIT_SIGPENDING: 4096,
+}
+NICE = 5  # the portal goes first where processors are short
 # The kernel ends packages before the portal where memory runs out, see proc(5)
 OOM_SCORE = "500"
 # SECURITY: never `/etc` as a whole: it holds password hashes, private keys and the configuration of services
@@ -40,7 +55,8 @@ class SandboxFailure(Exception):
 class Plan:
     """What to run and with what: folders of the host, the user number (None: the portal's own), what to hide.
 
-    `port` is None for a command that serves nothing.
+    `port` is None for a command that serves nothing. `memory` is what it may use in bytes (0: as much as there is),
+    all of it together where there is a group that counts, else each process for itself.
     """
 
     def __init__(
@@ -52,6 +68,8 @@ class Plan:
         data: Path,
         user: int | None,
         hidden: tuple[str, ...],
+        memory: int = 0,
+        group: cgroups.Group | None = None,
     ) -> None:
         self.command = command
         self.variables = variables
@@ -60,6 +78,8 @@ class Plan:
         self.data = data
         self.user = user
         self.hidden = hidden
+        self.memory = memory
+        self.group = group
 
 
 class Started:
@@ -123,7 +143,7 @@ def start(plan: Plan, output: int = 1) -> Started:
         for descriptor in passed:
             os.close(descriptor)
     try:
-        return _admit(child, plan.user, told, go)
+        return _admit(child, plan, told, go)
     finally:
         os.close(told)
         os.close(go)
@@ -181,7 +201,8 @@ def _folders(plan: Plan) -> list[str]:
         # SECURITY: a portal that is installed below /usr would otherwise be seen with it
         if path.startswith("/usr/"):
             options += ["--tmpfs", path, "--remount-ro", path]
-    options += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
+    options += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(SHM_BYTES)]
+    options += ["--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108 - inside the sandbox
     options += ["--perms", "1777", "--size", str(TMP_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - inside the sandbox
     return [*options, "--ro-bind", str(plan.release), APP, "--bind", str(plan.data), DATA, "--chdir", APP]
 
@@ -226,19 +247,15 @@ def _spawn(command: list[str], output: int) -> int:
     )
 
 
-def _admit(child: int, user: int | None, told: int, go: int) -> Started:
+def _admit(child: int, plan: Plan, told: int, go: int) -> Started:
     """Give what waits inside its user and limits, then let it go on."""
     try:
         first = int(json.loads(_until_closing_brace(told))["child-pid"])
         started = Started(child, first)
-        if user is not None:
+        if plan.user is not None:
             for table in ("uid_map", "gid_map"):
-                Path(f"/proc/{first}/{table}").write_text(f"0 0 1\n{user} {user} 1\n")
-        for limit, value in LIMITS.items():
-            most = resource.prlimit(first, limit)[1]
-            kept = value if most == resource.RLIM_INFINITY else min(value, most)
-            resource.prlimit(first, limit, (kept, kept))
-        Path(f"/proc/{first}/oom_score_adj").write_text(OOM_SCORE)
+                Path(f"/proc/{first}/{table}").write_text(f"0 0 1\n{plan.user} {plan.user} 1\n")
+        _limit(first, plan)
         os.write(go, b"1")
     except (OSError, ValueError) as error:
         os.kill(child, signal.SIGKILL)
@@ -246,6 +263,22 @@ def _admit(child: int, user: int | None, told: int, go: int) -> Started:
         reason = error.strerror if isinstance(error, OSError) else "bubblewrap ended before it was ready"
         raise SandboxFailure(f"The sandbox could not be made: {reason}.") from error
     return started
+
+
+def _limit(pid: int, plan: Plan) -> None:
+    """Limit a process, which has started nothing yet, and all that comes from it."""
+    limits = dict(LIMITS)
+    if plan.group is not None:
+        plan.group.add(pid)
+    elif plan.memory:
+        # Not the address space: Java, Node and Go reserve far more of that than they use
+        limits[resource.RLIMIT_DATA] = plan.memory
+    for limit, value in limits.items():
+        most = resource.prlimit(pid, limit)[1]
+        kept = value if most == resource.RLIM_INFINITY else min(value, most)
+        resource.prlimit(pid, limit, (kept, kept))
+    os.setpriority(os.PRIO_PROCESS, pid, max(NICE, os.getpriority(os.PRIO_PROCESS, pid)))
+    Path(f"/proc/{pid}/oom_score_adj").write_text(OOM_SCORE)
 
 
 def _until_closing_brace(descriptor: int) -> bytes:
