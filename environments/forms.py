@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from accounts.models import User
 from environments.flows import FIRST_ENVIRONMENTS
 from environments.models import App, Membership, Role, host_label
+from portal.templatetags.portal import inert
 
 
 class NewAppForm(forms.ModelForm[App]):
@@ -61,3 +62,21 @@ class AddMemberForm(forms.Form):
         if Membership.objects.filter(app=self.app, user=self.user).exists():
             raise ValidationError(f"{self.user.name} is in the team already.")
         return email
+
+
+class HandOverForm(forms.Form):
+    """What is typed to offer the Technical Contact's role: the app's name, so that nobody does it by the way."""
+
+    name = forms.CharField(max_length=200, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+
+    def __init__(self, app: App, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.app = app
+        self.fields["name"].label = f"Type {inert(app.name)} to confirm"
+        self.fields["name"].error_messages["required"] = f"Type {inert(app.name)}, the name of the app."
+
+    def clean_name(self) -> str:
+        typed, meant = (" ".join(text.split()).casefold() for text in (self.cleaned_data["name"], self.app.name))
+        if typed != meant:
+            raise ValidationError(f"This is not the name of the app. Type {inert(self.app.name)}.")
+        return self.app.name

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from environments import activity_views, permission_views, views
+from environments import activity_views, contact_views, permission_views, views
 
 app_name = "environments"
 urlpatterns = [
@@ -11,4 +11,9 @@ urlpatterns = [
     path("apps/<slug:app>/team/add/", views.add_member, name="add_member"),
     path("apps/<slug:app>/permissions/", permission_views.permissions_start, name="permissions_start"),
     path("apps/<slug:app>/permissions/<slug:environment>/", permission_views.permissions, name="permissions"),
+    path("apps/<slug:app>/technical-contact/", contact_views.hand_over, name="hand_over"),
+    path("apps/<slug:app>/technical-contact/<int:member>/", contact_views.offer, name="offer_hand_over"),
+    path("apps/<slug:app>/technical-contact/withdraw/", contact_views.withdraw, name="withdraw_hand_over"),
+    path("apps/<slug:app>/technical-contact/accept/", contact_views.accept, name="accept_hand_over"),
+    path("apps/<slug:app>/technical-contact/decline/", contact_views.decline, name="decline_hand_over"),
 ]

@@ -28,6 +28,7 @@ MANIFEST = Manifest(web="true").as_dict()
 # Who an address is for
 PUBLIC, SIGNED_IN, STAFF = "public", "signed in", "staff"
 MEMBER, DEPLOYER, TRANSPORT, TEAM = "member", "deployer", "transport", "team manager"
+CONTACT = "technical contact"
 
 ADDRESSES = {
     "healthz": PUBLIC,
@@ -58,6 +59,11 @@ ADDRESSES = {
     "environments:add_member": TEAM,
     "environments:permissions_start": DEPLOYER,
     "environments:permissions": DEPLOYER,
+    "environments:hand_over": CONTACT,
+    "environments:offer_hand_over": CONTACT,
+    "environments:withdraw_hand_over": CONTACT,
+    "environments:accept_hand_over": CONTACT,
+    "environments:decline_hand_over": CONTACT,
     "deployments:app": MEMBER,
     "deployments:packages": DEPLOYER,
     "deployments:upload": DEPLOYER,
@@ -71,7 +77,13 @@ ADDRESSES = {
     "deployments:restart": TRANSPORT,
 }
 # What decides about production without naming it in its address (PORTAL, "The two-factor gate", 2)
-DECIDES_PRODUCTION = {"environments:add_member"}
+DECIDES_PRODUCTION = {
+    "environments:add_member",
+    "environments:hand_over",
+    "environments:offer_hand_over",
+    "environments:withdraw_hand_over",
+    "environments:accept_hand_over",
+}
 
 
 def names(resolver: URLResolver, namespace: str = "") -> Iterator[tuple[str, URLPattern]]:
@@ -131,7 +143,7 @@ def expected(who: str, window: bool, audience: str, production: bool) -> str:
     may_deploy, may_transport = who != "dora", who in ("alice", "erin")
     if (audience in (DEPLOYER, TRANSPORT) and not may_deploy) or (audience == TRANSPORT and not may_transport):
         return "403"
-    if audience == TEAM and who != "alice":
+    if audience in (TEAM, CONTACT) and who != "alice":
         return "403"
     return "code" if production and not window else "in"
 
@@ -187,6 +199,7 @@ def test_everybody_at(name: str, world: World) -> None:
         "app": "calc",
         "package": world.package.key,
         "number": 1,
+        "member": world.cast.membership(world.cast.bob).pk,
         "waiting": uuid4(),
         "reference": uuid4(),
         "uidb64": "MQ",
