@@ -44,6 +44,12 @@ def why_not(app: App, member: Membership) -> str:
     return ""
 
 
+def offers_to(user: User) -> list[HandOver]:
+    """Give the offers that stand and are made to a person, in all their apps."""
+    made = HandOver.objects.select_related("app__technical_contact").filter(offered_to__user=user).order_by("pk")
+    return [each for each in made if each.stands_at(timezone.now())]
+
+
 def needs_successor(app: App) -> bool:
     """Say whether support may appoint: the Technical Contact can't hand over, or lacks what the role needs."""
     return App.objects.needing_successor().filter(pk=app.pk).exists()

@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from accounts.actor import Actor
 from accounts.guards import signed_in
 from accounts.http import PortalRequest
-from environments import flows
+from environments import contact, flows
 from environments.access import AppRequest, team_manager, team_reader
 from environments.forms import AddMemberForm, NewAppForm
 from environments.models import App
@@ -20,7 +20,12 @@ PAGE = 50
 @signed_in
 def apps(request: PortalRequest) -> HttpResponse:
     found = App.objects.for_member(request.user).prefetch_related("environments__live__package")
-    return render(request, "environments/apps.html", {"apps": found, "may_create": flows.may_create_app(request.user)})
+    context = {
+        "apps": found,
+        "may_create": flows.may_create_app(request.user),
+        "offers": contact.offers_to(request.user),
+    }
+    return render(request, "environments/apps.html", context)
 
 
 @signed_in
