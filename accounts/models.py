@@ -301,12 +301,26 @@ class Activity(models.Model):
 
     objects = ActivityQuerySet.as_manager()
 
+    locked = False  # set where what changed is kept back until a code was entered
+    place: Any = None  # the environment that it speaks of, where that still exists
+
     class Meta:
         verbose_name_plural = "activity"
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["app_id", "-id"], name="activity_of_an_app"),
-            models.Index(fields=["environment_id", "-id"], name="activity_of_an_environment"),
+            # One for each choice of filters on the activity page, so that none of its pages sorts or scans
+            *(
+                models.Index(fields=["app_id", *fields, "at", "id"], name=f"activity_of_app{name}")
+                for name, fields in (
+                    ("", ()),
+                    ("_where", ("environment_id",)),
+                    ("_who", ("actor_id",)),
+                    ("_what", ("act",)),
+                    ("_where_who", ("environment_id", "actor_id")),
+                    ("_where_what", ("environment_id", "act")),
+                    ("_who_what", ("actor_id", "act")),
+                )
+            ),
             models.Index(fields=["actor_id", "act", "at"], name="activity_of_a_person"),
             models.Index(fields=["act", "at"], name="activity_of_a_kind"),
         ]
