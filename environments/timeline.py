@@ -1,0 +1,146 @@
+"""What happened in an app, newest first: filtered, a page at a time, and each page costs the same."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import groupby, product
+from typing import TypeVar
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from accounts.acts import Act
+from accounts.models import Activity
+from environments.models import App, Environment
+
+T = TypeVar("T")
+
+PAGE = 50
+EXPORTED_AT_ONCE = 1000
+NEWEST_FIRST, OLDEST_FIRST = ("-at", "-id"), ("at", "id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is asked for of an app's activity; None where nothing is left out. `until` is the first moment after."""
+
+    app: App
+    environment: int | None = None
+    people: tuple[int, ...] | None = None
+    acts: tuple[Act, ...] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Entries, newest first; the next pages begin beside the entries `newer` and `older`, if there are any."""
+
+    entries: list[Activity]
+    newer: int | None
+    older: int | None
+
+    @property
+    def days(self) -> list[tuple[str, list[Activity]]]:
+        """The entries by day, each under its name in the person's time zone."""
+        today = timezone.localdate()
+        by_day = groupby(self.entries, lambda entry: timezone.localdate(entry.at))
+        return [(day_in_words(day, today), list(found)) for day, found in by_day]
+
+
+def latest(app: App, count: int) -> list[Activity]:
+    return list(entries_of(Wanted(app=app))[:count])
+
+
+def page_of(wanted: Wanted, before: int | None = None, after: int | None = None) -> Page:
+    """Give the page below the entry `before`, or above the entry `after`; the first page without either."""
+    if below := _cursor(wanted.app, before):
+        found = list(entries_of(wanted, before=below)[: PAGE + 1])
+        return Page(found[:PAGE], found[0].pk if found else None, _last_of_full(found))
+    if above := _cursor(wanted.app, after):
+        found = list(entries_of(wanted, after=above)[: PAGE + 1])
+        if len(found) > PAGE:
+            page = found[PAGE - 1 :: -1]
+            return Page(page, page[0].pk, page[-1].pk)
+    found = list(entries_of(wanted)[: PAGE + 1])
+    return Page(found[:PAGE], None, _last_of_full(found))
+
+
+def entries_of(wanted: Wanted, before: Activity | None = None, after: Activity | None = None) -> QuerySet[Activity]:
+    """Give the entries below `before`, newest first, or those above `after`, oldest first.
+
+    Several people or acts are asked for one by one and merged: each is in order in its index, and the database
+    takes from each as much as the page needs.
+    """
+    found = Activity.objects.filter(_bounds(wanted, before, after), app_id=wanted.app.pk)
+    if wanted.environment is not None:
+        found = found.filter(environment_id=wanted.environment)
+    each = [
+        found.filter(**_only(actor_id=person, act=act))
+        for person, act in product(_or_any(wanted.people), _or_any(wanted.acts))
+    ]
+    if not each:
+        return Activity.objects.none()
+    merged = each[0].union(*each[1:], all=True) if len(each) > 1 else each[0]
+    return merged.order_by(*(OLDEST_FIRST if after else NEWEST_FIRST))
+
+
+def every(wanted: Wanted) -> Iterator[Activity]:
+    """Give all entries, newest first, with little memory and no long transaction."""
+    below: Activity | None = None
+    while found := list(entries_of(wanted, before=below)[:EXPORTED_AT_ONCE]):
+        yield from found
+        below = found[-1]
+
+
+def show(entries: Iterable[Activity], environments: Iterable[Environment], unlocked: bool) -> None:
+    """Lead entries to the environments that still exist, and keep back what changed on production without a window.
+
+    SECURITY: an environment that is gone may have been production; only those known to be ordinary are open.
+    """
+    known = {environment.pk: environment for environment in environments}
+    for entry in entries:
+        entry.place = known.get(entry.environment_id or 0)
+        ordinary = entry.environment_id is None or bool(entry.place and not entry.place.is_production)
+        entry.locked = not unlocked and not ordinary
+
+
+def gone_environments(app: App) -> list[tuple[int, str]]:
+    """Give the environments that were deleted, with the names that they had last."""
+    deleted = entries_of(Wanted(app=app, acts=(Act.ENVIRONMENT_DELETED,)))
+    return [(entry.environment_id or 0, entry.environment_name) for entry in deleted[:PAGE]]
+
+
+def day_in_words(day: date, today: date) -> str:
+    if day == today:
+        return "Today"
+    if day == today - timedelta(days=1):
+        return "Yesterday"
+    return f"{day:%A} {day.day} {day:%B} {day.year}"
+
+
+def _bounds(wanted: Wanted, before: Activity | None, after: Activity | None) -> Q:
+    """The range as conditions on `at` that an index answers, and on `id` among entries of the same moment."""
+    bounds = Q(**_only(at__gte=wanted.since, at__lt=wanted.until))
+    if before:
+        bounds &= Q(at__lte=before.at) & (Q(at__lt=before.at) | Q(id__lt=before.pk))
+    if after:
+        bounds &= Q(at__gte=after.at) & (Q(at__gt=after.at) | Q(id__gt=after.pk))
+    return bounds
+
+
+def _only(**conditions: object) -> dict[str, object]:
+    return {name: value for name, value in conditions.items() if value is not None}
+
+
+def _or_any(chosen: tuple[T, ...] | None) -> tuple[T | None, ...]:
+    return (None,) if chosen is None else chosen
+
+
+def _cursor(app: App, number: int | None) -> Activity | None:
+    # SECURITY: an entry of another app is as if it did not exist
+    return Activity.objects.filter(app_id=app.pk, pk=number).first() if number is not None else None
+
+
+def _last_of_full(found: list[Activity]) -> int | None:
+    return found[PAGE - 1].pk if len(found) > PAGE else None
