@@ -21,11 +21,12 @@ from environments.authority import NotPermitted
 from environments.models import App, Membership
 
 NAME_AND_VERSION = re.compile(r"(?P<name>.+?)[-_ ]v?(?P<version>[0-9][0-9A-Za-z.+_-]*)")
+SHA256 = "sha256"  # set on an uploaded file that was hashed while it came in
 NO_ROOM = "The portal's disk is nearly full, so it takes no packages now. Tell whoever operates the portal."
 
 
-def upload_package(app: App, by: Actor, file: File[bytes], name: str) -> Package:
-    """Take a package into the app's repository; `name` is the file's name, used where the package says nothing.
+def upload_package(app: App, by: Actor, file: File[bytes], name: str, description: str = "") -> Package:
+    """Take a package into the app's repository; the file's name and `description` count where it says nothing itself.
 
     The same content again gives the package that is there, with `was_there` set. Raises PackageRefused (recorded),
     NoRoom or NotPermitted, and leaves nothing behind then. The file is moved where it can be, else streamed.
@@ -34,7 +35,7 @@ def upload_package(app: App, by: Actor, file: File[bytes], name: str) -> Package
         raise NotPermitted("Your role in the team does not let you upload packages.")
     refuse_without_room()
     archive = cast(BinaryIO, file.file)
-    sha256 = digest(archive)
+    sha256 = getattr(file, SHA256, "") or digest(archive)
     if found := _found(app, sha256):
         return found
     try:
@@ -47,7 +48,7 @@ def upload_package(app: App, by: Actor, file: File[bytes], name: str) -> Package
         app=app,
         name=name,
         version=version,
-        description=manifest.description,
+        description=manifest.description or description.strip(),
         size=file.size,
         sha256=sha256,
         manifest=manifest.as_dict(),

@@ -90,7 +90,8 @@ def programs() -> list[Program]:
 
 def web_server() -> list[str]:
     addresses = ports.loopback() if settings.BIND == "localhost" else [settings.BIND]
-    command = [sys.executable, "-m", "gunicorn", "portal.wsgi", "--worker-class", "gthread"]
+    command = [sys.executable, "-m", "gunicorn", "portal.wsgi", "--config", "python:portal.gunicorn"]
+    command += ["--worker-class", "gthread"]
     for address in addresses:
         command += ["--bind", f"{address}:{settings.PORT}"]
     command += ["--workers", str(settings.WEB_WORKERS), "--threads", str(settings.WEB_THREADS)]
