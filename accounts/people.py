@@ -181,6 +181,16 @@ def end_other_sessions(request: PortalRequest) -> int:
 
 
 @transaction.atomic
+def add_invited(by: Actor) -> None:
+    """Save the new account of somebody who followed a link in a mail to its address.
+
+    Raises IntegrityError where that address has an account already.
+    """
+    by.user.save(force_insert=True)
+    record(Act.ACCOUNT_MADE, by)
+
+
+@transaction.atomic
 def change_email(by: Actor, email: str) -> None:
     """Set another e-mail address, which its person has confirmed; both addresses are told."""
     before, by.user.email = by.user.email, email

@@ -55,7 +55,7 @@ def locked_out(request: HttpRequest, response: HttpResponse, credentials: Any = 
 @require_POST
 def sign_out(request: PortalRequest) -> HttpResponse:
     people.sign_out(request)
-    response = redirect("accounts:sign_in")
+    response = redirect(safe_next(request) if "next" in request.POST else "accounts:sign_in")
     response["Clear-Site-Data"] = '"cache", "storage"'
     return response
 

@@ -25,6 +25,7 @@ from deployments.reconciliation import reconcile
 from deployments.runtimes.base import Runtime, RuntimeFailure
 from deployments.states import JobState, StepState
 from deployments.uploads import remove_abandoned
+from environments.invitations import forget_expired
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -144,6 +145,7 @@ class Worker:
         while not self._ending.is_set():
             if time.monotonic() >= forget_at:
                 self._surviving(forget_what_ran_out)
+                self._surviving(forget_expired)
                 forget_at = time.monotonic() + FORGET
             self._surviving(self.sweep)
             done = self._surviving(self._reconcile)

@@ -46,8 +46,8 @@ class AppGuard(Guard):
     offered: bool = False
 
 
-def member() -> Callable[[View], View]:
-    return declare(AppGuard())
+def member(doing: str = "", decides_production: bool = False) -> Callable[[View], View]:
+    return declare(AppGuard(doing=doing, decides_production=decides_production))
 
 
 def deployer(doing: str = "", max_body: int | None = None) -> Callable[[View], View]:
@@ -60,7 +60,7 @@ def team_reader() -> Callable[[View], View]:
     return declare(AppGuard(sees_team=True))
 
 
-def team_manager(doing: str) -> Callable[[View], View]:
+def team_manager(doing: str | Callable[[Any], str]) -> Callable[[View], View]:
     """Ask for a role that manages the team, or the Technical Contact; who is in the team decides about production."""
     return declare(AppGuard(manages_team=True, decides_production=True, doing=doing))
 

@@ -34,6 +34,7 @@ def create_app(by: Actor, name: str, slug: str) -> App:
 
 @transaction.atomic
 def add_member(app: App, by: Actor, user: User, role: Role) -> Membership:
+    """Put somebody into a team and ask nobody: for whoever makes an app. People join by `environments.invitations`."""
     membership = Membership.objects.create(app=app, user=user, role=role)
     record(Act.MEMBER_JOINED, by, membership.user.name, app=app, after={"role": role.name})
     return membership

@@ -5,9 +5,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from accounts.models import User
 from environments.flows import FIRST_ENVIRONMENTS
-from environments.models import App, Membership, Role, host_label
+from environments.models import App, host_label
 from portal.templatetags.portal import inert
 
 
@@ -40,28 +39,6 @@ class NewAppForm(forms.ModelForm[App]):
         except ValueError as error:
             raise ValidationError("This short name is too long for a host name.") from error
         return slug
-
-
-class AddMemberForm(forms.Form):
-    email = forms.EmailField(
-        label="E-mail",
-        help_text="Of somebody who has an account on the portal.",
-        error_messages={"required": "Enter the e-mail address of who is to join the team."},
-    )
-    role = forms.ModelChoiceField(Role.objects.all(), label="Role", empty_label=None)
-
-    def __init__(self, app: App, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.app = app
-
-    def clean_email(self) -> str:
-        email: str = self.cleaned_data["email"].lower()
-        self.user = User.objects.filter(email=email, is_active=True).first()
-        if self.user is None:
-            raise ValidationError("No account has this address. Check it, or ask support to make the account.")
-        if Membership.objects.filter(app=self.app, user=self.user).exists():
-            raise ValidationError(f"{self.user.name} is in the team already.")
-        return email
 
 
 class HandOverForm(forms.Form):

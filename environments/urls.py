@@ -1,14 +1,21 @@
 from django.urls import path
 
-from environments import activity_views, contact_views, permission_views, views
+from environments import activity_views, contact_views, invitation_views, permission_views, team_views, views
 
 app_name = "environments"
 urlpatterns = [
     path("", views.apps, name="apps"),
     path("apps/new/", views.new_app, name="new_app"),
     path("apps/<slug:app>/activity/", activity_views.activity, name="activity"),
-    path("apps/<slug:app>/team/", views.team, name="team"),
-    path("apps/<slug:app>/team/add/", views.add_member, name="add_member"),
+    path("invitations/<str:token>/", invitation_views.invitation, name="invitation"),
+    path("apps/<slug:app>/team/", team_views.team_page, name="team"),
+    path("apps/<slug:app>/team/leave/", team_views.leave, name="leave"),
+    path("apps/<slug:app>/team/<int:member>/role/", team_views.change_role, name="change_role"),
+    path("apps/<slug:app>/team/<int:member>/remove/", team_views.remove, name="remove_member"),
+    path("apps/<slug:app>/team/invite/", invitation_views.invite, name="invite"),
+    path("apps/<slug:app>/team/invitations/", invitation_views.invitations_page, name="invitations"),
+    path("apps/<slug:app>/team/invitations/<int:invitation>/again/", invitation_views.send_again, name="send_again"),
+    path("apps/<slug:app>/team/invitations/<int:invitation>/withdraw/", invitation_views.withdraw, name="withdraw"),
     path("apps/<slug:app>/permissions/", permission_views.permissions_start, name="permissions_start"),
     path("apps/<slug:app>/permissions/<slug:environment>/", permission_views.permissions, name="permissions"),
     path("apps/<slug:app>/technical-contact/", contact_views.hand_over, name="hand_over"),

@@ -19,7 +19,7 @@ from accounts.actor import Actor
 from deployments.manifests import Manifest
 from deployments.models import Job, Package
 from deployments.states import JobKind, JobState
-from environments import flows
+from environments import flows, invitations
 from environments.models import Role
 from environments.permissions import Permission
 from tests.cast import Cast, make_person, signed_in, unlock
@@ -56,7 +56,14 @@ ADDRESSES = {
     "environments:new_app": SIGNED_IN,
     "environments:activity": DEPLOYER,
     "environments:team": DEPLOYER,
-    "environments:add_member": TEAM,
+    "environments:invite": TEAM,
+    "environments:invitations": DEPLOYER,
+    "environments:send_again": TEAM,
+    "environments:withdraw": TEAM,
+    "environments:change_role": TEAM,
+    "environments:remove_member": TEAM,
+    "environments:leave": MEMBER,
+    "environments:invitation": PUBLIC,
     "environments:permissions_start": DEPLOYER,
     "environments:permissions": DEPLOYER,
     "environments:hand_over": CONTACT,
@@ -78,7 +85,12 @@ ADDRESSES = {
 }
 # What decides about production without naming it in its address (PORTAL, "The two-factor gate", 2)
 DECIDES_PRODUCTION = {
-    "environments:add_member",
+    "environments:invite",
+    "environments:send_again",
+    "environments:withdraw",
+    "environments:change_role",
+    "environments:remove_member",
+    "environments:leave",
     "environments:hand_over",
     "environments:offer_hand_over",
     "environments:withdraw_hand_over",
@@ -103,6 +115,7 @@ class World:
     cast: Cast
     package: Package
     browsers: dict[tuple[str, bool], Client]
+    invitation: int
 
 
 @pytest.fixture
@@ -125,7 +138,9 @@ def world(cast: Cast) -> World:
             browsers[name, window] = signed_in(person)
             if window:
                 unlock(browsers[name, window], person)
-    return World(cast, package, browsers)
+    end_user = Role.objects.get(name="End-user")
+    invitation = invitations.invite(cast.app, Actor(cast.alice, via="shell"), "new@example.org", end_user)
+    return World(cast, package, browsers, invitation.pk)
 
 
 def expected(who: str, window: bool, audience: str, production: bool) -> str:
@@ -200,6 +215,7 @@ def test_everybody_at(name: str, world: World) -> None:
         "package": world.package.key,
         "number": 1,
         "member": world.cast.membership(world.cast.bob).pk,
+        "invitation": world.invitation,
         "waiting": uuid4(),
         "reference": uuid4(),
         "uidb64": "MQ",

@@ -160,6 +160,12 @@ def inert(text: object) -> str:
     return plain if plain.isprintable() else "".join(map(_visible, plain))
 
 
+@register.filter
+def one_line(text: object) -> str:
+    """Write a name into a mail: a line break in it would begin a paragraph that its owner wrote."""
+    return inert(" ".join(str(text).split()))
+
+
 def _visible(character: str) -> str:
     if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf"):
         return character

@@ -10,7 +10,7 @@ from accounts.acts import Act
 from accounts.models import Activity, AppendOnly
 from environments import flows
 from environments.models import App, Role
-from tests.cast import Cast, make_person, signed_in, unlocked
+from tests.cast import Cast, make_person, signed_in
 
 
 def test_whoever_creates_an_app_becomes_scrum_master_and_technical_contact(cast: Cast) -> None:
@@ -59,23 +59,6 @@ def test_the_start_page_asks_the_same_number_of_queries_for_any_number_of_apps(c
             alice.get("/")
         counts.append(len(queries))
     assert counts[0] == counts[1]
-
-
-def test_the_scrum_master_adds_somebody_to_the_team(cast: Cast) -> None:
-    role = cast.membership(cast.bob).role.pk
-    alice = unlocked(cast.alice)
-    assert alice.post("/apps/calc/team/add/", {"email": "Charlie@example.org", "role": role}).status_code == 302
-    assert "Charlie" in signed_in(cast.charlie).get("/apps/calc/team/").content.decode()
-    page = alice.post("/apps/calc/team/add/", {"email": "nobody@example.org", "role": role}).content.decode()
-    assert "No account has this address" in page
-    assert 'value="nobody@example.org"' in page
-
-
-def test_others_do_not_add_anybody(cast: Cast) -> None:
-    role = cast.membership(cast.bob).role.pk
-    answer = unlocked(cast.bob).post("/apps/calc/team/add/", {"email": cast.charlie.email, "role": role})
-    assert answer.status_code == 403
-    assert cast.app.memberships.count() == 2
 
 
 def test_activity_is_paged_and_newest_first(cast: Cast) -> None:

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from accounts import people
-from accounts.actor import Actor
 from accounts.models import User
 from environments import flows
-from environments.models import App, Membership, Role
-from tests.cast import Cast, make_person, signed_in, unlocked
+from environments.models import App
+from tests.cast import Cast, signed_in
 
 
 def just_before(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, act: Callable[[], object]) -> None:
@@ -35,15 +34,6 @@ def test_a_short_name_that_was_taken_at_this_moment(cast: Cast, monkeypatch: pyt
     assert "This short name is taken" in page
     assert 'value="Other"' in page
     assert App.objects.get(slug="other").name == "Theirs"
-
-
-def test_a_member_who_was_added_at_this_moment(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    dora, role, add = make_person("dora"), Role.objects.get(name="Product Owner"), flows.add_member
-    just_before(monkeypatch, flows, "add_member", lambda: add(cast.app, Actor(cast.alice), dora, role))
-    answer = unlocked(cast.alice).post("/apps/calc/team/add/", {"email": dora.email, "role": role.pk})
-    assert answer.status_code == 200
-    assert "Dora is in the team already" in answer.content.decode()
-    assert Membership.objects.filter(app=cast.app, user=dora).count() == 1
 
 
 def test_an_address_that_was_taken_at_this_moment(

@@ -25,7 +25,7 @@ OF_A_PERSON = (
     *("/authenticator/help/", "/authenticator/"),
 )
 OF_AN_APP = (
-    *("", "packages/", "packages/upload/", "activity/", "team/", "team/add/"),
+    *("", "packages/", "packages/upload/", "activity/", "team/", "team/invite/", "team/invitations/", "team/leave/"),
     *("permissions/test/", "permissions/acceptance/", "permissions/production/"),
 )
 OF_AN_ENVIRONMENT = ("", "transport/", "stop/", "restart/", "start/", "deployments/", "deployments/1/")
