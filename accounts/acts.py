@@ -54,6 +54,7 @@ class Act(TextChoices):
     CONTACT_ACCEPTED = "contact.accepted", "became the Technical Contact in place of"
     CONTACT_APPOINTED = "contact.appointed", "appointed as the Technical Contact:"
     PERMISSIONS_CHANGED = "permissions.changed", "changed the node permissions of"
+    PERMISSIONS_EXPORTED = "permissions.exported", "exported all permissions of"
     PACKAGE_UPLOADED = "package.uploaded", "uploaded"
     PACKAGE_REFUSED = "package.refused", "had a package refused:"
     TRANSPORT_ASKED = "job.transport-asked", "asked to transport"

@@ -34,7 +34,8 @@ class AppGuard(Guard):
     the window are asked for without being declared.
 
     `decides_production`: the window is needed when the app has a production environment.
-    `contact`: for the Technical Contact alone; with `offered` also for the member to whom the role is offered.
+    `contact`: for the Technical Contact alone; with `offered` also for the member to whom the role is offered,
+    with `own` also for the member whom the address names.
     """
 
     deploys: bool = False
@@ -44,6 +45,7 @@ class AppGuard(Guard):
     decides_production: bool = False
     contact: bool = False
     offered: bool = False
+    own: bool = False
 
 
 def member(doing: str = "", decides_production: bool = False) -> Callable[[View], View]:
@@ -73,6 +75,11 @@ def technical_contact(doing: str | Callable[[Any], str]) -> Callable[[View], Vie
 def contact_or_offered(doing: str, decides_production: bool = True) -> Callable[[View], View]:
     """Ask for the Technical Contact or the member to whom the role is offered."""
     return declare(AppGuard(contact=True, offered=True, decides_production=decides_production, doing=doing))
+
+
+def contact_or_own(doing: str) -> Callable[[View], View]:
+    """Ask for the Technical Contact or the member whom the address names."""
+    return declare(AppGuard(contact=True, own=True, decides_production=True, doing=doing))
 
 
 def requires(permission: Permission, doing: str | Callable[[Any], str] = "") -> Callable[[View], View]:

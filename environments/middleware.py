@@ -131,7 +131,8 @@ def _decide_app(request: AppRequest, guard: Guard, kwargs: dict[str, Any]) -> Ht
     asks_deploys = environment or guard.deploys or (guard.sees_team and not request.standing.manages_team)
     if asks_deploys and not request.standing.deploys:
         return _refuse(request, environment, DEPLOY_PERMISSION, "Your role in the team does not carry it.")
-    if guard.contact and not (request.standing.is_technical_contact or (guard.offered and request.offer)):
+    own = guard.own and kwargs.get("member") == membership.pk
+    if guard.contact and not (request.standing.is_technical_contact or (guard.offered and request.offer) or own):
         why = NOT_OFFERED if guard.offered else "Nobody else may do this."
         return _refuse(request, environment, CONTACTS, why, remedy="decides about it")
     if guard.manages_team and not request.standing.manages_team:

@@ -45,10 +45,12 @@ def _grid(request: AppRequest, sent: Sent | None = None) -> Grid:
 
 
 def _show(request: AppRequest, rows: list[Row], status: int = 200, **more: Any) -> HttpResponse:
+    environments = list(request.app.environments.all())
     context = {
         "rows": rows,
         "columns": [(p, EXPLAINED[p]) for p in Permission],
-        "environments": request.app.environments.all(),
+        "environments": environments,
+        "decides_production": any(each.is_production for each in environments),
         "manages": allowed(Permission.MANAGE, request.standing, request.environment.is_production),
         "editable": any(cell.editable for row in rows for cell in row.cells),
         "active": "permissions",

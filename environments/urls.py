@@ -1,6 +1,14 @@
 from django.urls import path
 
-from environments import activity_views, contact_views, invitation_views, permission_views, team_views, views
+from environments import (
+    activity_views,
+    contact_views,
+    invitation_views,
+    permission_views,
+    reach_views,
+    team_views,
+    views,
+)
 
 app_name = "environments"
 urlpatterns = [
@@ -16,6 +24,9 @@ urlpatterns = [
     path("apps/<slug:app>/team/invitations/", invitation_views.invitations_page, name="invitations"),
     path("apps/<slug:app>/team/invitations/<int:invitation>/again/", invitation_views.send_again, name="send_again"),
     path("apps/<slug:app>/team/invitations/<int:invitation>/withdraw/", invitation_views.withdraw, name="withdraw"),
+    path("apps/<slug:app>/team/<int:member>/", reach_views.person, name="person"),
+    path("apps/<slug:app>/production-access/", reach_views.production_access, name="production_access"),
+    path("apps/<slug:app>/permissions.csv", reach_views.permissions_csv, name="permissions_csv"),
     path("apps/<slug:app>/permissions/", permission_views.permissions_start, name="permissions_start"),
     path("apps/<slug:app>/permissions/<slug:environment>/", permission_views.permissions, name="permissions"),
     path("apps/<slug:app>/technical-contact/", contact_views.hand_over, name="hand_over"),

@@ -29,6 +29,7 @@ MANIFEST = Manifest(web="true").as_dict()
 PUBLIC, SIGNED_IN, STAFF = "public", "signed in", "staff"
 MEMBER, DEPLOYER, TRANSPORT, TEAM = "member", "deployer", "transport", "team manager"
 CONTACT = "technical contact"
+BOB_TOO = "technical contact, and Bob, whom the address names"
 
 ADDRESSES = {
     "healthz": PUBLIC,
@@ -66,6 +67,9 @@ ADDRESSES = {
     "environments:invitation": PUBLIC,
     "environments:permissions_start": DEPLOYER,
     "environments:permissions": DEPLOYER,
+    "environments:person": BOB_TOO,
+    "environments:production_access": CONTACT,
+    "environments:permissions_csv": CONTACT,
     "environments:hand_over": CONTACT,
     "environments:offer_hand_over": CONTACT,
     "environments:withdraw_hand_over": CONTACT,
@@ -85,6 +89,9 @@ ADDRESSES = {
 }
 # What decides about production without naming it in its address (PORTAL, "The two-factor gate", 2)
 DECIDES_PRODUCTION = {
+    "environments:person",
+    "environments:production_access",
+    "environments:permissions_csv",
     "environments:invite",
     "environments:send_again",
     "environments:withdraw",
@@ -159,6 +166,8 @@ def expected(who: str, window: bool, audience: str, production: bool) -> str:
     if (audience in (DEPLOYER, TRANSPORT) and not may_deploy) or (audience == TRANSPORT and not may_transport):
         return "403"
     if audience in (TEAM, CONTACT) and who != "alice":
+        return "403"
+    if audience == BOB_TOO and who not in ("alice", "bob"):
         return "403"
     return "code" if production and not window else "in"
 
