@@ -233,3 +233,11 @@ class EventClock(models.Model):
     """Until when scheduled events were looked after; one row for all workers."""
 
     looked_at = models.DateTimeField()
+
+
+class Nightly(models.Model):
+    """Work that is done once a night, by whichever worker is first; `busy_until` is how long that one has for it."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    night = models.DateField()
+    busy_until = models.DateTimeField(default=timezone.now)

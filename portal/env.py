@@ -1,6 +1,8 @@
 """Reads the portal's settings from the environment (or `.env`) and refuses odd values with a sentence."""
 
+import re
 import secrets
+from datetime import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,6 +35,14 @@ def port(name: str, default: int) -> int:
     if not 1 <= value <= 65535:
         raise ImproperlyConfigured(f"{name} is {value}. Use a port between 1 and 65535.")
     return value
+
+
+def time_of_day(name: str, default: str) -> time:
+    """Give a time such as 02:00."""
+    value: str = env.str(name, default)
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        raise ImproperlyConfigured(f"{name} is '{value}'. Use a time from 00:00 to 23:59.")
+    return time.fromisoformat(value)
 
 
 def url(name: str, default: str) -> str:
