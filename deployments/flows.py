@@ -43,6 +43,9 @@ def request_job(
     _permit(environment, by)
     if (kind is JobKind.TRANSPORT) != (package is not None) or (package and package.app_id != environment.app_id):
         raise Refused("Choose a package of this app.")
+    # Whoever deletes a package locks it, too (deployments.removal)
+    if package and not Package.objects.select_for_update(no_key=True).filter(pk=package.pk).exists():
+        raise Refused(f"{package} is not in the repository any more. Choose another package.")
     active = list(environment.jobs.active().select_related("environment").order_by("pk"))
     for job in active:
         if job.kind == kind and job.package_id == (package.pk if package else None):

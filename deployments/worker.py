@@ -22,6 +22,7 @@ from deployments.journal import end, lasting
 from deployments.models import Job, Live
 from deployments.models import Worker as WorkerRow
 from deployments.reconciliation import reconcile
+from deployments.removal import tidy_up
 from deployments.runtimes.base import Runtime, RuntimeFailure
 from deployments.states import JobState, StepState
 from deployments.uploads import remove_abandoned
@@ -149,6 +150,7 @@ class Worker:
                 forget_at = time.monotonic() + FORGET
             self._surviving(self.sweep)
             done = self._surviving(self._reconcile)
+            self._surviving(partial(tidy_up, self.runtime))
             self._ending.wait(UPKEEP if done else UPKEEP_SOON)
 
     def _reconcile(self) -> bool:
