@@ -218,6 +218,8 @@ class Execution:
 
     def _stop_old(self) -> None:
         old = cast(Instance, self.old)
+        if self.switched and self.kind is not JobKind.STOP:
+            self._drain(old)
         self.old_stopped = True
         try:
             self.runtime.stop(old, settings.STOP_GRACE)
@@ -226,6 +228,14 @@ class Execution:
                 raise
             # What runs is the new one already; the worker goes on trying to end the old one (reconciliation)
             self.journal.note(StepName.STOP, f"{failure} The portal goes on trying.")
+
+    def _drain(self, old: Instance) -> None:
+        """Let the requests that are open on the old one finish, as long as they get for it."""
+        until = time.monotonic() + settings.DRAIN_SECONDS
+        while not self.runtime.drain(old, min(1.0, until - time.monotonic())):
+            if self.leaving() or time.monotonic() > until:
+                self.journal.note(StepName.STOP, "Some requests to the old version were still open and were cut.")
+                return
 
     def _note_output(self) -> None:
         if output := self.runtime.output(self.new):

@@ -116,6 +116,12 @@ class Runtime(Protocol):
     def routes(self) -> dict[str, Instance | None]:
         """Say where each known host leads now."""
 
+    def drain(self, instance: Instance, patience: float) -> bool:
+        """Wait until no request is open on an instance that no host leads to any more; at most `patience` seconds.
+
+        False when some still are open then. A WebSocket is a request that is open until one of its ends closes it.
+        """
+
     def stop(self, instance: Instance, grace: float) -> None:
         """Ask the instance to end, wait `grace` seconds, end what is left; returns when nothing of it runs.
 

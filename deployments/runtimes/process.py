@@ -23,6 +23,10 @@ RELEASE = re.compile(r"[0-9a-f]{64}")
 FIRST_USER = 1_900_000_000
 MEMORY = 2 * 1024**3  # bytes; what a usual app on a Java, Node or Python server gets along with
 LINE = 1024  # bytes; what a line of output has at most, when its end is looked for
+# Seconds without a connection after which none is on its way any more: between finding the route and connecting the
+# router needs less than a millisecond, on a machine that is busy more
+QUIET = 0.2
+LOOKS = 3  # on a machine that is so busy that one look takes longer than that
 LAST_WORDS_WITHIN = 0.5  # seconds
 KEPT_OUTPUTS = 10  # instances per environment whose output is kept
 UNKNOWN = "It is not running, and nothing says why."
@@ -166,6 +170,19 @@ class ProcessRuntime:
     def routes(self) -> dict[str, Instance | None]:
         return self.router.routes()
 
+    def drain(self, instance: Instance, patience: float) -> bool:
+        record = self._record(instance)
+        begun = seen = time.monotonic()
+        looks = 0
+        while looks < LOOKS or time.monotonic() < seen + QUIET:
+            looks += 1
+            if self._open_requests(record):
+                seen, looks = time.monotonic(), 0
+                if seen > begun + patience:
+                    return False
+            time.sleep(0.05)
+        return True
+
     def stop(self, instance: Instance, grace: float) -> None:
         record = self._record(instance)
         with files.locked(self._lock):
@@ -298,6 +315,13 @@ class ProcessRuntime:
         until = time.monotonic() + LAST_WORDS_WITHIN
         while "ended" in record.state and self._is_supervised(record) and time.monotonic() < until:
             time.sleep(0.02)
+
+    def _open_requests(self, record: Record) -> int:
+        """Count connections: the router closes those that carry no request after a moment."""
+        launcher = record.state.get("launcher")
+        if not launcher or not files.is_held(record.alive):
+            return 0
+        return processes.connections(record.spec["port"], launcher)
 
     def _processes(self, record: Record) -> list[int]:
         state = record.state

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
-LISTENING = "0A"  # TCP_LISTEN in /proc/net/tcp, see proc(5)
+ESTABLISHED, LISTENING = "01", "0A"  # in /proc/net/tcp, see proc(5) and <net/tcp_states.h>
 
 
 def every() -> Iterator[int]:
@@ -62,10 +62,18 @@ def send(number: signal.Signals, pids: list[int]) -> None:
             continue
 
 
-def listens(port: int, pids: list[int]) -> bool:
-    """Say whether one of these processes holds the socket that listens on the port of the loopback address."""
-    sockets = {f"socket:[{inode}]" for inode in _listening(port)}
+def listens(port: int, pids: list[int], network: int | str = "self") -> bool:
+    """Say whether one of these processes holds the socket that listens on the port, in the network that a process has.
+
+    The network is given by the number of a process in it.
+    """
+    sockets = {f"socket:[{fields[9]}]" for fields in _sockets(network, port, LISTENING)}
     return bool(sockets) and any(not sockets.isdisjoint(_open_files(pid)) for pid in pids)
+
+
+def connections(port: int, network: int | str = "self") -> int:
+    """Count the open connections to a port, those included that nobody has accepted yet."""
+    return sum(1 for _ in _sockets(network, port, ESTABLISHED))
 
 
 def _namespace(pid: int) -> int:
@@ -83,15 +91,16 @@ def _stat(pid: int) -> list[str]:
     return text.rpartition(")")[2].split()
 
 
-def _listening(port: int) -> Iterator[str]:
+def _sockets(network: int | str, port: int, state: str) -> Iterator[list[str]]:
+    """Give the fields of the sockets whose own end is the port."""
     for table in ("net/tcp", "net/tcp6"):
         try:
-            lines = (PROC / table).read_text().splitlines()[1:]
-        except FileNotFoundError:
+            lines = (PROC / str(network) / table).read_text().splitlines()[1:]
+        except OSError:
             continue
         for fields in map(str.split, lines):
-            if fields[3] == LISTENING and fields[1].endswith(f":{port:04X}"):
-                yield fields[9]
+            if fields[3] == state and fields[1].endswith(f":{port:04X}"):
+                yield fields
 
 
 def _open_files(pid: int) -> set[str]:

@@ -21,6 +21,7 @@ ROUTES = "routes"
 LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # of a host name, RFC 1123
 STOPPED = "stopped"
 ANSWER_WITHIN = 10  # seconds
+IDLE = 1  # seconds that a connection to an instance is kept for the next request
 DOWN = "The router is not running, so nothing was switched. Start the portal, then try again."
 PAGE = """<!doctype html>
 <html lang="en">
@@ -157,6 +158,9 @@ def _proxy() -> dict[str, Any]:
     proxy = {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": "127.0.0.1:{http.regexp.port.1}"}],
+        # Idle connections end soon: so those that are open to a drained instance tell whether requests are, and none is
+        # sent on a connection that the instance itself is just closing (gunicorn does after two seconds)
+        "transport": {"protocol": "http", "keep_alive": {"idle_timeout": f"{IDLE}s"}},
         # An instance that is just starting again is waited for; only connecting is tried twice
         "load_balancing": {"try_duration": "2s", "try_interval": "50ms"},
     }

@@ -82,6 +82,10 @@ class FakeRuntime:
     def routes(self) -> dict[str, Instance | None]:
         return dict(self.hosts)
 
+    def drain(self, instance: Instance, patience: float) -> bool:
+        self._call("drain", instance.number)
+        return True
+
     def stop(self, instance: Instance, grace: float) -> None:
         self._call("stop", instance.number)
         self.specs.pop(instance, None)

@@ -68,7 +68,7 @@ def test_the_next_one_starts_beside_takes_over_and_then_the_old_one_stops(cast: 
     for version in ("1.0.0", "1.1.0"):
         package = make_package(cast.app, cast.alice, version)
         job = carry_out(runtime, JobKind.TRANSPORT, cast.test, cast.alice, package)
-    assert runtime.calls[4:] == ["prepare", "start 2", "check /", "route 2", "stop 1"]
+    assert runtime.calls[4:] == ["prepare", "start 2", "check /", "route 2", "drain 1", "stop 1"]
     assert (job.name_before, runtime.instances()) == ("calc 1.0.0", [Instance(cast.test.pk, 2)])
 
 
