@@ -75,6 +75,9 @@ class PortalAdmin(admin.ModelAdmin[M]):
     def log_addition(self, request: HttpRequest, obj: M, message: Any) -> Any:
         """Write nothing: the flow records what it does, where nobody can change it."""
 
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Write nothing: the flow records what it does, where nobody can change it."""
+
     def log_change(self, request: HttpRequest, obj: M, message: Any) -> Any:
         """Write nothing: the flow records what it does, where nobody can change it."""
 
