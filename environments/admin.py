@@ -4,8 +4,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.db.models import Count, F, Prefetch, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.text import Truncator
@@ -15,8 +17,9 @@ from accounts.actor import Actor
 from accounts.admin import AuthenticatorColumns, PersonAdmin, with_authenticators
 from accounts.admin_support import DISABLE, LIFT_WAIT, REJECT, Deed
 from accounts.models import ResetRequest, User
+from environments import admin_contact
 from environments.models import App, Environment, Membership, NodePermission, Role
-from environments.roles import delete_role, save_role, why_kept, why_not
+from environments.roles import save_role, why_not
 from portal.admin_site import PortalAdmin
 from portal.templatetags.portal import inert, moment
 
@@ -34,7 +37,13 @@ def place_of(membership: Membership) -> str:
 class PersonWithAppsAdmin(PersonAdmin):
     def facts(self, person: User) -> dict[str, Any]:
         found = person.memberships.select_related("app", "role").order_by("app__name")
-        return super().facts(person) | {"places": [place_of(membership) for membership in found]}
+        vacant = [] if person.is_active else list(person.contact_of.order_by("name"))
+        return super().facts(person) | {"places": [place_of(membership) for membership in found], "vacant": vacant}
+
+    def save_model(self, request: Any, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and not obj.is_active and "is_active" in form.changed_data:
+            admin_contact.tell_of_vacant_apps(request, obj)
 
 
 class OpenFilter(admin.SimpleListFilter):
@@ -147,8 +156,7 @@ class RoleForm(forms.ModelForm[Role]):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        rights = {name: data.get(name, False) for name in ("deploys", "manages_team")}
-        wanted = Role(name=data.get("name", ""), **rights)
+        wanted = Role(name=data.get("name", ""), deploys=data.get("deploys", False))
         refusal = why_not(Role.objects.filter(pk=self.instance.pk).first(), wanted)
         if refusal:
             raise forms.ValidationError(refusal)
@@ -157,12 +165,10 @@ class RoleForm(forms.ModelForm[Role]):
 
 @admin.register(Role)
 class RoleAdmin(PortalAdmin[Role]):
-    """Roles are data: the operator adds and changes them, and deletes those that nobody has."""
+    """Roles are data: the operator adds and changes them."""
 
     list_display = ("name", "deploys", "manages_team", "order")
-    readonly_fields = ("deleting",)
     form = RoleForm
-    actions = None  # each is deleted by itself, after a look at who has it
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active and request.user.is_superuser)
@@ -170,26 +176,38 @@ class RoleAdmin(PortalAdmin[Role]):
     def has_change_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
         return bool(request.user.is_active and request.user.is_superuser)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
-        return bool(request.user.is_active and request.user.is_superuser) and not (obj and why_kept(obj))
-
     def save_model(self, request: Any, obj: Role, form: Any, change: bool) -> None:
         save_role(Actor.of(request, via="admin"), obj)
-
-    def delete_model(self, request: Any, obj: Role) -> None:
-        delete_role(Actor.of(request, via="admin"), obj)
-
-    @admin.display(description="Deleting it")
-    def deleting(self, role: Role) -> str:
-        return (why_kept(role) or "Nobody has it: it can be deleted.") if role.pk else "–"
 
 
 @admin.register(App)
 class AppAdmin(PortalAdmin[App]):
-    list_display = ("name", "slug", "technical_contact", "created_at")
+    list_display = ("name", "slug", "contact", "created_at")
+    list_filter = (admin_contact.SuccessorFilter,)
     search_fields = ("name", "slug", "technical_contact__name")
     list_select_related = ("technical_contact",)
-    fields = ("name", "slug", "technical_contact", "created_at", "environments", "team")
+    fields = ("name", "slug", "contact", "created_at", "environments", "team")
+
+    def get_urls(self) -> list[URLPattern]:
+        appoint = self.admin_site.admin_view(self.appoint)
+        return [path("<path:object_id>/appoint/", appoint, name="environments_app_appoint"), *super().get_urls()]
+
+    def appoint(self, request: Any, object_id: str) -> HttpResponse:
+        app = self.get_object(request, unquote(object_id))
+        if app is None:
+            raise Http404
+        return admin_contact.page(request, app, {**self.admin_site.each_context(request), "opts": self.opts})
+
+    def render_change_form(
+        self, request: Any, context: Any, add: bool = False, change: bool = False, form_url: str = "", obj: Any = None
+    ) -> HttpResponse:
+        if obj:
+            context["support_links"] = admin_contact.links(request, obj)
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    @admin.display(description="Technical Contact", ordering="technical_contact__name")
+    def contact(self, app: App) -> str:
+        return inert(app.technical_contact.name) + ("" if app.technical_contact.is_active else " (deactivated)")
 
     @admin.display(description="Environments")
     def environments(self, app: App) -> str:
