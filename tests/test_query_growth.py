@@ -22,6 +22,7 @@ PAGES = [
     "/apps/calc-{size}/team/",
     "/apps/calc-{size}/permissions/test/",
     "/apps/calc-{size}/permissions/production/",
+    "/apps/calc-{size}/production-access/",
     "/apps/calc-{size}/environments/test/",
     "/apps/calc-{size}/environments/production/",
     "/apps/calc-{size}/environments/test/transport/",
