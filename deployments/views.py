@@ -4,11 +4,12 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
-from accounts.models import Activity, ProductionWindow
+from accounts.models import ProductionWindow
 from deployments.models import Job
 from deployments.overview import card_of, cards_of
 from deployments.states import JobKind, JobState
 from environments.access import AppRequest, deployer, member
+from environments.timeline import latest, show
 
 LATEST = 10  # packages and activity entries on the app's page
 RECENT = 5  # deployments on an environment's page
@@ -24,7 +25,8 @@ def app(request: AppRequest, app: str) -> HttpResponse:
         context["may_transport"] = {card.environment.pk for card in cards if card.may_transport}
         packages = list(request.app.packages.all()[: LATEST + 1])
         context |= {"packages": packages[:LATEST], "more": len(packages) > LATEST}
-        context["entries"] = Activity.objects.filter(app_id=request.app.pk)[:LATEST]
+        context["entries"] = entries = latest(request.app, LATEST)
+        show(entries, [card.environment for card in cards], unlocked=bool(request.window))
     return render(request, "deployments/app.html", context)
 
 

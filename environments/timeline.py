@@ -76,7 +76,7 @@ def entries_of(wanted: Wanted, before: Activity | None = None, after: Activity |
     if wanted.environment is not None:
         found = found.filter(environment_id=wanted.environment)
     each = [
-        found.filter(**_only(actor_id=person, act=act))
+        found.filter(**_only(actor_id=person, act=act)).order_by()
         for person, act in product(_or_any(wanted.people), _or_any(wanted.acts))
     ]
     if not each:

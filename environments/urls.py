@@ -11,10 +11,13 @@ from environments import (
 )
 
 app_name = "environments"
+ENVIRONMENT = "apps/<slug:app>/environments/<slug:environment>/"
 urlpatterns = [
     path("", views.apps, name="apps"),
     path("apps/new/", views.new_app, name="new_app"),
     path("apps/<slug:app>/activity/", activity_views.activity, name="activity"),
+    path("apps/<slug:app>/activity.csv", activity_views.activity_csv, name="activity_csv"),
+    path(ENVIRONMENT + "activity/", activity_views.environment_activity, name="environment_activity"),
     path("invitations/<str:token>/", invitation_views.invitation, name="invitation"),
     path("apps/<slug:app>/team/", team_views.team_page, name="team"),
     path("apps/<slug:app>/team/leave/", team_views.leave, name="leave"),

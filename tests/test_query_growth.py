@@ -19,6 +19,9 @@ PAGES = [
     "/apps/calc-{size}/packages/",
     "/apps/calc-{size}/packages/{package}/",
     "/apps/calc-{size}/activity/",
+    "/apps/calc-{size}/activity/?person=alice&kind=settings&since=2026-01-01",
+    "/apps/calc-{size}/environments/test/activity/",
+    "/apps/calc-{size}/environments/production/activity/",
     "/apps/calc-{size}/team/",
     "/apps/calc-{size}/permissions/test/",
     "/apps/calc-{size}/permissions/production/",
@@ -30,6 +33,11 @@ PAGES = [
     "/apps/calc-{size}/environments/test/deployments/",
     "/apps/calc-{size}/environments/test/deployments/1/",
     "/apps/calc-{size}/environments/production/deployments/",
+    "/apps/calc-{size}/environments/test/deployments/1/roll-back/",
+    "/apps/calc-{size}/environments/test/deployments/1/cancel/",
+    "/apps/calc-{size}/environments/test/clear/",
+    "/apps/calc-{size}/environments/test/options/",
+    "/apps/calc-{size}/environments/test/options/events/Trim%20history/",
 ]
 
 
