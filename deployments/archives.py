@@ -8,6 +8,7 @@ Python's `zipfile` is not used to read: it tolerates all of these. Format: PKWAR
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 from deployments.archive_entries import (
@@ -66,6 +67,13 @@ def read_entries(archive: BinaryIO, limits: Limits = DEFAULT) -> list[Placed]:
     entries = _read_directory(archive, begins, ends, count, limits)
     _check_total(begins, entries, limits)
     return list(_place(archive, sorted(entries, key=lambda entry: entry.offset), begins))
+
+
+def list_files(archive: BinaryIO, start: int, count: int, limits: Limits = DEFAULT) -> list[Entry]:
+    """Some of the files, in the order of the directory; folders are left out. For an archive that was accepted."""
+    begins, ends, total = _find_directory(archive, limits)
+    files = (entry for entry in _described(archive, begins, ends, total, limits) if not entry.is_folder)
+    return list(islice(files, start, start + count))
 
 
 def read_content(archive: BinaryIO, placed: Placed) -> Iterator[bytes]:
@@ -194,17 +202,24 @@ def _read_end(archive: BinaryIO, at: int) -> tuple[_End, int]:
 
 
 def _read_directory(archive: BinaryIO, begins: int, ends: int, count: int, limits: Limits) -> list[Entry]:
-    archive.seek(begins)
     names = NameTree(limits.max_entries)
-    entries, left = [], ends - begins
-    for _ in range(count):
-        entry, length = _read_central(archive, left, limits)
+    entries = []
+    for entry in _described(archive, begins, ends, count, limits):
         names.add(entry.name)
         entries.append(entry)
+    return entries
+
+
+def _described(archive: BinaryIO, begins: int, ends: int, count: int, limits: Limits) -> Iterator[Entry]:
+    """The entries that the directory describes, one after the other."""
+    archive.seek(begins)
+    left = ends - begins
+    for _ in range(count):
+        entry, length = _read_central(archive, left, limits)
+        yield entry
         left -= length
     if left:
         raise PackageRefused("The archive's directory has more in it than its entries.")
-    return entries
 
 
 def _read_central(archive: BinaryIO, left: int, limits: Limits) -> tuple[Entry, int]:
