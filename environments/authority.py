@@ -1,9 +1,12 @@
 """What a flow checks once more, however it is called: that whoever acts may, and has the window for it."""
 
+from datetime import datetime
+
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.models import ProductionWindow
+from accounts.models import ProductionWindow, User
 from environments.models import App, Environment
 
 WITHOUT_BROWSER = ("API", "shell")  # ways that have no window: the Deploy API has rules of its own
@@ -23,6 +26,17 @@ def need_window_for(app: App, by: Actor) -> None:
     """Raise NotPermitted where a decision about production lacks the window: on an app that has such an environment."""
     if app.environments.filter(is_production=True).exists():
         _need_window(by, f"Enter a code first: this decides about production of {app.name}.")
+
+
+def was_distrusted(user: User, at: datetime) -> bool:
+    """Say whether a window that somebody had open at a moment was ended for cause since, or lost its authenticator.
+
+    SECURITY: what waits for somebody else's answer may be a thief's, and must not outlive the end of that window
+    (the rule of jobs that wait: PORTAL, "The two-factor gate", 11).
+    """
+    ended = Q(ended_why__in=ProductionWindow.FOR_CAUSE, ended_at__gt=at)
+    lost = Q(authenticator=None) | Q(authenticator__confirmed=False) | Q(authenticator__blocked_at__isnull=False)
+    return ProductionWindow.objects.filter(ended | lost, user=user, opened_at__lte=at, ends_at__gt=at).exists()
 
 
 def _need_window(by: Actor, sentence: str) -> None:

@@ -15,10 +15,11 @@ from accounts.activity import record
 from accounts.actor import Actor
 from accounts.acts import Act
 from accounts.models import User
-from environments.authority import NotPermitted, need_window_for
+from environments.authority import NotPermitted, need_window_for, was_distrusted
 from environments.flows import CREATORS_ROLE, add_member
+from environments.held import for_the_record, permissions_held
 from environments.models import App, HandOver, Membership, NodePermission, Role
-from environments.permissions import Permission, by_default
+from environments.permissions import Permission
 
 RIGHT = "environments.appoint_contact"
 
@@ -118,6 +119,11 @@ def accept(app: App, by: Actor) -> None:
     app = _locked(app)
     need_window_for(app, by)
     made = _standing_offer(app, by)
+    if was_distrusted(made.offered_by, made.offered_at):
+        raise NotPossible(
+            f"The offer does not stand: the production access of {made.offered_by.name} under which it was made was"
+            f" ended since. {made.offered_by.name} has to offer the role again."
+        )
     member, before = _member(app, made.offered_to.user), app.technical_contact
     refusal = why_not(app, member) if member else "You are not in the team any more."
     if member is None or refusal:
@@ -215,24 +221,21 @@ def _successor(app: App, by: Actor, person: User) -> Membership:
 
 def _pass_on(app: App, to: Membership, act: Act, target: str, by: Actor, reason: str = "") -> None:
     """Change the column, make an ordinary member of whoever had the role, end the offer, and record it."""
-    before, after = {"Technical Contact": app.technical_contact.name}, {"Technical Contact": to.user.name}
-    settings_before, settings_after = _cleared(app)
+    old = app.technical_contact
+    before = {"Technical Contact": old.name} | _held(app, old)
+    _settings_of_contact(app).delete()
     app.technical_contact = to.user
     app.save(update_fields=["technical_contact"])
     HandOver.objects.filter(app=app).delete()
-    record(act, by, target, app=app, before=before | settings_before, after=after | settings_after, reason=reason)
+    after = {"Technical Contact": to.user.name} | _held(app, old)
+    record(act, by, target, app=app, before=before, after=after, reason=reason)
 
 
-def _cleared(app: App) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Clear what was set for the Technical Contact: ordinary members begin with the defaults. Gives before, after."""
-    before, after = {}, {}
-    for row in _settings_of_contact(app):
-        default = by_default(Permission(row.permission), row.environment.is_production)
-        if row.granted != default:
-            name = f"{row.get_permission_display()} on {row.environment.name} of {app.technical_contact.name}"
-            before[name], after[name] = row.granted, default
-    _settings_of_contact(app).delete()
-    return before, after
+def _held(app: App, user: User) -> dict[str, Any]:
+    """Name what somebody holds on the app's environments now, as the activity record keeps it."""
+    member = app.memberships.select_related("app", "role").filter(user=user).first()
+    held = permissions_held([member])[member.pk] if member else {}
+    return {f"{name} of {user.name}": labels for name, labels in for_the_record(held).items()}
 
 
 def _settings_of_contact(app: App) -> QuerySet[NodePermission]:

@@ -142,8 +142,9 @@ def test_sam_appoints_bob_with_a_reason_and_everybody_is_told(
     assert told("bob@example.org") == ["You are the Technical Contact of Calc"]
     assert told(erin.email) == ["Support made Bob the Technical Contact of Calc"]
     assert told("alice@example.org") == []
-    assert all(REASON in str(m.body) and m.alternatives for m in mail.outbox if "Technical Contact" in str(m.subject))
-    entry = Activity.objects.get(act=Act.CONTACT_APPOINTED)
+    letters: list[Any] = [message for message in mail.outbox if "Technical Contact" in str(message.subject)]
+    assert all(REASON in letter.body and REASON in letter.alternatives[0][0] for letter in letters)
+    entry: Any = Activity.objects.get(act=Act.CONTACT_APPOINTED)
     assert (entry.actor_name, entry.target, entry.via, entry.reason) == ("Sam", "Bob", "admin", REASON)
     assert (entry.before["Technical Contact"], entry.after["Technical Contact"]) == ("Alice", "Bob")
 
