@@ -69,6 +69,12 @@ def read_entries(archive: BinaryIO, limits: Limits = DEFAULT) -> list[Placed]:
     return list(_place(archive, sorted(entries, key=lambda entry: entry.offset), begins))
 
 
+def read_directory(archive: BinaryIO, limits: Limits = DEFAULT) -> list[Entry]:
+    """All entries as the directory describes them, without a look at the rest: for an archive that was accepted."""
+    begins, ends, count = _find_directory(archive, limits)
+    return _read_directory(archive, begins, ends, count, limits)
+
+
 def list_files(archive: BinaryIO, start: int, count: int, limits: Limits = DEFAULT) -> list[Entry]:
     """Some of the files, in the order of the directory; folders are left out. For an archive that was accepted."""
     begins, ends, total = _find_directory(archive, limits)

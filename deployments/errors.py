@@ -11,6 +11,10 @@ class NoRoom(Refused):
     """The disk is too full to take more; the operator's reserve is kept."""
 
 
+class ChangedMeanwhile(Refused):
+    """Somebody else saved the same thing since the page was shown; nothing was overwritten."""
+
+
 class AlreadyAsked(Refused):
     """Somebody asked for the very same a moment ago; `job` is what they asked for."""
 

@@ -13,12 +13,14 @@ from django.utils import timezone
 
 from accounts.models import ProductionWindow
 from deployments.errors import Refused
-from deployments.flows import refuse_senseless, runs_beside
-from deployments.journal import Journal, Lost, lasting
+from deployments.flows import refuse_senseless, refuse_without_values, runs_beside
+from deployments.journal import CancelAsked, Journal, Lost, asker_of, lasting
 from deployments.models import Job, Live, Package
+from deployments.option_flows import adopt, keep_for, started_with, stored, used_by
+from deployments.options import Options
 from deployments.packages import PackageRefused, digest
 from deployments.runtimes.base import Instance, InstanceState, Runtime, RuntimeFailure, Spec
-from deployments.states import EnvironmentState, JobKind, JobState, StepName, leads_to, steps_of
+from deployments.states import STARTS, EnvironmentState, JobKind, JobState, StepName, leads_to, steps_of
 from environments.access import may
 from environments.permissions import Permission
 
@@ -53,6 +55,8 @@ def carry_out(job: Job, runtime: Runtime, leaving: Callable[[], bool] = lambda: 
         log.warning("%s (%s) was taken away from this worker.", job, job.pk)
     except Cancelled as reason:
         journal.finish(JobState.CANCELLED, f"{reason} Nothing was changed.")
+    except CancelAsked as canceller:
+        journal.finish(JobState.CANCELLED, f"Cancelled by {canceller}. {execution.fall_back()}")
     except Leaving:
         journal.finish(JobState.INTERRUPTED, f"The portal was stopped meanwhile. {execution.fall_back()}")
     except (Failed, RuntimeFailure) as reason:
@@ -76,6 +80,7 @@ class Execution:
         self.old: Instance | None = None
         self.before: Package | None = None
         self.package: Package | None = None
+        self.options, self.old_options = Options(), Options()
         self.started = self.switched = self.old_stopped = False
 
     def run(self) -> None:
@@ -90,15 +95,19 @@ class Execution:
             StepName.HEALTH: self._wait_until_healthy,
             StepName.SWITCH: self._switch,
             StepName.STOP: self._stop_old,
+            StepName.CLEAR: self._clear,
         }
         for name in names[1:]:
-            if name is StepName.STOP and self.old is None:
-                self.journal.skip(name)
+            if why := self._needless(name):
+                self.journal.skip(name, why)
                 continue
             with self.journal.step(name):
+                self.journal.heed()
                 carry[name]()
 
     def outcome(self) -> str:
+        if self.kind is JobKind.CLEAR:
+            return f"{self.environment.name} is empty."
         if self.kind is JobKind.STOP:
             return f"{self.environment.name} is stopped."
         return f"{self.package} runs on {self.environment.name}."
@@ -110,9 +119,11 @@ class Execution:
                 self._note_output()
                 self.runtime.stop(self.new, settings.STOP_GRACE)
             if self.old and self.old_stopped and not self.switched:
-                self._start_instance(self.old, cast(Package, self.before))
+                self._start_instance(self.old, cast(Package, self.before), self.old_options)
                 self.runtime.route(self.environment.host, self.old)
                 return f"{self.before} runs again."
+            if not self.started and not self.before:
+                return "Nothing was changed."
         except Exception:
             log.exception("%s (%s) could not be undone; the worker tries again.", self.job, self.job.pk)
         return what_runs(lasting(lambda: _live(self.job)))
@@ -127,6 +138,7 @@ class Execution:
             raise Cancelled(str(reason)) from reason
         if live and live.is_running and live.instance is not None:
             self.old = Instance(self.environment.pk, live.instance)
+            self.old_options = lasting(lambda: started_with(live))
         self.before = live.package if live else None
         self.package = self.job.package if self.kind is JobKind.TRANSPORT else self.before
         if self.package is None:
@@ -134,9 +146,30 @@ class Execution:
         self.journal.save(
             package_name=str(self.package), package_before=self.before, name_before=str(self.before or "")
         )
+        if self.kind not in STARTS:
+            return
+        lasting(self._settle_options)
         self._check_isolation()
         if self.kind is JobKind.TRANSPORT:
             self._check_content(self.package)
+
+    def _settle_options(self) -> None:
+        """Keep, as what this job starts with, the options that a roll back brought along or those of now."""
+        given = used_by(self.job) if self.job.restores_options else None
+        self.options = given or stored(self.environment).options
+        try:
+            refuse_without_values(self.package, self.options)
+        except Refused as reason:
+            raise Cancelled(str(reason)) from reason
+        keep_for(self.job, self.options)
+
+    def _needless(self, name: StepName) -> str | None:
+        """Say why a step is not needed; None when it is."""
+        if name is StepName.STOP and self.old is None:
+            return "Nothing ran before."
+        if name is StepName.UNPACK and self.runtime.has_release(cast(Package, self.package).sha256):
+            return "It is unpacked here already."
+        return None
 
     def _check_rights(self) -> None:
         """SECURITY: what was true when the job was asked for may not be true any more (PORTAL, gate, 11)."""
@@ -148,13 +181,16 @@ class Execution:
             raise Cancelled(f"No longer permitted: the production access of {job.asker_name} was withdrawn.")
 
     def _check_isolation(self) -> None:
-        if self.kind is JobKind.STOP or not self.environment.is_production or settings.ACCEPT_WEAK_ISOLATION:
+        if not self.environment.is_production or settings.ACCEPT_WEAK_ISOLATION:
             return
         isolation = self.runtime.isolation()
         if not isolation.complete:
             raise Failed(f"This host can't keep packages apart, so it runs no production. {isolation.reason}")
 
     def _check_content(self, package: Package) -> None:
+        if self.job.is_roll_back and self.runtime.has_release(package.sha256):
+            # Its archive was checked when it was unpacked; the way back needs it no more
+            return
         with _archive(package) as archive:
             found = digest(archive)
         if found != package.sha256:
@@ -168,15 +204,16 @@ class Execution:
         package = cast(Package, self.package)
         unpack(self.runtime, package)
         self.started = True
-        self._start_instance(self.new, package)
+        self._start_instance(self.new, package, self.options)
 
-    def _start_instance(self, instance: Instance, package: Package) -> None:
-        self.runtime.start(spec_of(instance, package, self.environment.host))
+    def _start_instance(self, instance: Instance, package: Package, options: Options) -> None:
+        self.runtime.start(spec_of(instance, package, self.environment.host, options))
 
     def _wait_until_healthy(self) -> None:
         package = cast(Package, self.package)
-        path = package.contents.health_path
-        until, pause = time.monotonic() + settings.HEALTH_PATIENCE, FIRST_PAUSE
+        path = self.options.health_path or package.contents.health_path
+        patience = self.options.patience or settings.HEALTH_PATIENCE
+        until, pause = time.monotonic() + patience, FIRST_PAUSE
         while True:
             left = until - time.monotonic()
             health = self.runtime.check(self.new, path, max(0.1, min(ANSWER_WITHIN, left)))
@@ -188,9 +225,10 @@ class Execution:
                 raise Failed(f"{package} ended while it started: {status.ended or 'nothing says why'}.")
             if time.monotonic() > until:
                 why = health.detail.strip().rstrip(".")
-                raise Failed(f"{package} did not get healthy within {settings.HEALTH_PATIENCE} seconds: {why}.")
+                raise Failed(f"{package} did not get healthy within {patience} seconds: {why}.")
             if self.leaving():
                 raise Leaving
+            self.journal.heed()
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
@@ -200,17 +238,10 @@ class Execution:
 
         def switch() -> None:
             with transaction.atomic():
-                self.journal.hold()
-                Live.objects.update_or_create(
-                    environment=self.environment,
-                    defaults={
-                        "state": leads_to(self.kind),
-                        "package": self.package,
-                        "instance": None if stops else self.new.number,
-                        "since": timezone.now(),
-                        "trouble": "",
-                    },
-                )
+                self.journal.decide()
+                self._set_live(self.package, None if stops else self.new.number)
+                if self.job.restores_options:
+                    adopt(self.environment, asker_of(self.job), self.options)
                 self.runtime.route(self.environment.host, None if stops else self.new)
 
         lasting(switch)
@@ -228,6 +259,41 @@ class Execution:
                 raise
             # What runs is the new one already; the worker goes on trying to end the old one (reconciliation)
             self.journal.note(StepName.STOP, f"{failure} The portal goes on trying.")
+
+    def _clear(self) -> None:
+        """Remove the data, then say that nothing is there: cut off in between, it is cleared again."""
+        before = cast(Package, self.before)
+
+        def decide() -> None:
+            with transaction.atomic():
+                self.journal.decide()
+
+        def write() -> None:
+            with transaction.atomic():
+                self.journal.hold()
+                self._set_live(None, None)
+
+        lasting(decide)
+        self.runtime.clear(self.environment.pk)
+        lasting(write)
+        if not lasting(Live.objects.filter(package__sha256=before.sha256).exists):
+            try:
+                self.runtime.remove_release(before.sha256)
+            except RuntimeFailure as failure:
+                # Somebody just starts it elsewhere; the environment is empty all the same
+                self.journal.note(StepName.CLEAR, str(failure))
+
+    def _set_live(self, package: Package | None, instance: int | None) -> None:
+        Live.objects.update_or_create(
+            environment=self.environment,
+            defaults={
+                "state": leads_to(self.kind),
+                "package": package,
+                "instance": instance,
+                "since": timezone.now(),
+                "trouble": "",
+            },
+        )
 
     def _drain(self, old: Instance) -> None:
         """Let the requests that are open on the old one finish, as long as they get for it."""
@@ -257,10 +323,9 @@ def unpack(runtime: Runtime, package: Package) -> None:
         raise
 
 
-def spec_of(instance: Instance, package: Package, host: str) -> Spec:
+def spec_of(instance: Instance, package: Package, host: str, options: Options) -> Spec:
     contents = package.contents
-    variables = {c.name: c.default for c in contents.constants if c.default is not None}
-    return Spec(instance, package.sha256, contents.web, variables, host)
+    return Spec(instance, package.sha256, contents.web, options.variables_for(contents), host)
 
 
 def what_runs(live: Live | None) -> str:

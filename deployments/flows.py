@@ -3,22 +3,33 @@
 Each is one transaction with its activity record, and checks once more what the page's guard has checked.
 """
 
+from dataclasses import dataclass, replace
+
 from django.db import transaction
 from django.db.models import Max
 
 from accounts.activity import record
 from accounts.actor import Actor
 from accounts.acts import Act
-from deployments.errors import AlreadyAsked, Refused
+from deployments.errors import AlreadyAsked, ChangedMeanwhile, Refused
+from deployments.journal import end
 from deployments.models import Job, Live, Package, Step
+from deployments.option_flows import adopt, keep_for, stored, used_by
+from deployments.options import Options, Settings
 from deployments.repository import upload_package
-from deployments.states import SENSELESS, EnvironmentState, JobKind, leads_to, steps_of
-from environments.access import may
-from environments.authority import NotPermitted, need_window_on
+from deployments.rights import permitted
+from deployments.states import SENSELESS, STARTS, EnvironmentState, JobKind, JobState, leads_to, steps_of
 from environments.models import Environment
-from environments.permissions import Permission
 
-__all__ = ["refuse_senseless", "request_job", "runs_beside", "upload_package"]
+__all__ = [
+    "cancel_job",
+    "refuse_senseless",
+    "request_job",
+    "request_roll_back",
+    "request_transport",
+    "runs_beside",
+    "upload_package",
+]
 
 NOTE_LENGTH = 2000
 ASKED = {
@@ -26,7 +37,22 @@ ASKED = {
     JobKind.START: Act.START_ASKED,
     JobKind.STOP: Act.STOP_ASKED,
     JobKind.RESTART: Act.RESTART_ASKED,
+    JobKind.CLEAR: Act.CLEAR_ASKED,
 }
+TOO_LATE = (
+    "It is too late to cancel “{title}”: it can't be undone half-way any more. Let it end, then go back if need be."
+)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for. Transports need the package, other kinds have none; a roll back names where it goes back."""
+
+    kind: JobKind
+    package: Package | None = None
+    note: str = ""
+    rolls_back: Job | None = None
+    restores: Options | None = None
 
 
 @transaction.atomic
@@ -36,38 +62,110 @@ def request_job(
     """Queue a job for the worker; it waits in order behind what is active on the environment.
 
     Raises NotPermitted, AlreadyAsked (same kind and package, queued or running) or Refused (it makes no sense
-    now). Transports need the package, other kinds have none.
+    now, or constants of the package have no value).
     """
-    # The row's lock puts those who ask at the same moment in order
-    environment = Environment.objects.select_for_update(of=("self",)).select_related("app").get(pk=environment.pk)
-    _permit(environment, by)
-    if (kind is JobKind.TRANSPORT) != (package is not None) or (package and package.app_id != environment.app_id):
+    return _ask(permitted(environment, by), by, Wish(kind, package, note))
+
+
+@transaction.atomic
+def request_transport(
+    environment: Environment, by: Actor, package: Package, note: str, constants: Settings, seen: int
+) -> Job:
+    """Queue a transport together with the constants that were filled in for it, as one change.
+
+    `constants` are all that are to be set then, `seen` the revision of the options that the page had shown.
+    Raises what `request_job` raises, and ChangedMeanwhile.
+    """
+    environment = permitted(environment, by)
+    before = stored(environment)
+    if constants != before.options.constants:
+        if before.revision != seen:
+            raise ChangedMeanwhile(
+                f"{before.changed_by} changed the options of {environment.name} in the meantime. Nothing was done."
+                " Look at what is there now, then confirm again."
+            )
+        adopt(environment, by, replace(before.options, constants=constants))
+    return _ask(environment, by, Wish(JobKind.TRANSPORT, package, note))
+
+
+@transaction.atomic
+def request_roll_back(environment: Environment, by: Actor, to: int, note: str, with_options: bool) -> Job:
+    """Queue a transport of what the job of this number brought, with the options of then or as they are.
+
+    Raises what `request_job` raises; Refused as well where there is nothing to go back to.
+    """
+    environment = permitted(environment, by)
+    job = environment.jobs.filter(number=to).select_related("package").first()
+    if job is None or not goes_back_to(job) or job.package is None:
+        raise Refused("There is nothing to go back to: that package is not in the repository any more, or never ran.")
+    options = used_by(job) if with_options else None
+    if with_options and options is None:
+        raise Refused(f"The options that {job.package} ran with then are not known. Roll back with those of now.")
+    return _ask(environment, by, Wish(JobKind.TRANSPORT, job.package, note, job, options))
+
+
+def goes_back_to(job: Job) -> bool:
+    """Say whether the job brought a version that ran, and that is still there to go back to."""
+    return job.kind == JobKind.TRANSPORT and job.state == JobState.DONE and job.package_id is not None
+
+
+@transaction.atomic
+def cancel_job(environment: Environment, by: Actor, number: int) -> Job:
+    """Cancel a job: one that waits at once, one that runs as soon as its worker sees it, before it changes anything.
+
+    Raises NotPermitted, or Refused when it has ended or can't be undone half-way any more.
+    """
+    environment = permitted(environment, by)
+    # Each job's worker takes this lock before it decides
+    job = environment.jobs.select_for_update(of=("self",)).select_related("environment__app").get(number=number)
+    if not job.is_active:
+        raise Refused(f"“{job.title}” has ended already.")
+    if job.state == JobState.QUEUED:
+        end(job, JobState.CANCELLED, f"Cancelled by {by.user.name}. Nothing was changed.", by)
+    elif job.decided_at:
+        raise Refused(TOO_LATE.format(title=job.title))
+    elif not job.canceller_name:
+        job.canceller_name = by.user.name
+        job.save(update_fields=["canceller_name"])
+        record(Act.CANCEL_ASKED, by, job.title, app=environment.app, environment=environment)
+    return job
+
+
+def _ask(environment: Environment, by: Actor, wish: Wish) -> Job:
+    package = wish.package
+    if (wish.kind is JobKind.TRANSPORT) != (package is not None) or (package and package.app_id != environment.app_id):
         raise Refused("Choose a package of this app.")
     # Whoever deletes a package locks it, too (deployments.removal)
     if package and not Package.objects.select_for_update(no_key=True).filter(pk=package.pk).exists():
         raise Refused(f"{package} is not in the repository any more. Choose another package.")
     active = list(environment.jobs.active().select_related("environment").order_by("pk"))
     for job in active:
-        if job.kind == kind and job.package_id == (package.pk if package else None):
+        if job.kind == wish.kind and job.package_id == (package.pk if package else None):
             raise AlreadyAsked(job)
     live = Live.objects.filter(environment=environment).select_related("package").first()
-    refuse_senseless(kind, environment, _state_then(live, active))
-    job = _queue(kind, environment, by, package, live, note)
-    target = job.title.removeprefix(job.get_kind_display()).strip()
-    record(ASKED[kind], by, target, app=environment.app, environment=environment, reason=job.note)
+    refuse_senseless(wish.kind, environment, _state_then(live, active))
+    # What waits before it may change what is on the environment, so that is judged when it is its turn
+    if package or (wish.kind in STARTS and not active):
+        refuse_without_values(package or (live.package if live else None), wish.restores or stored(environment).options)
+    job = _queue(environment, by, wish, live)
+    act = Act.ROLL_BACK_ASKED if job.is_roll_back else ASKED[wish.kind]
+    target = job.title.removeprefix("Roll back" if job.is_roll_back else job.get_kind_display()).strip()
+    record(act, by, target, app=environment.app, environment=environment, reason=job.note)
     return job
+
+
+def refuse_without_values(package: Package | None, options: Options) -> None:
+    """Raise Refused, naming them, where constants of the package have no value that it can start with."""
+    if package and (lacks := options.problems(package.contents)):
+        sentences = " ".join(lack.sentence for lack in lacks[:3])
+        more = f" So it is with {len(lacks) - 3} more." if len(lacks) > 3 else ""
+        raise Refused(f"{package} can't start. {sentences}{more} Set what is missing first.")
 
 
 def refuse_senseless(kind: JobKind, environment: Environment, state: EnvironmentState) -> None:
     """Raise Refused, in words, when a job of this kind has nothing to do on an environment in this state."""
     if sentence := SENSELESS.get((kind, state)):
         raise Refused(sentence.format(environment=environment.name))
-
-
-def _permit(environment: Environment, by: Actor) -> None:
-    if not may(by.user, environment, Permission.TRANSPORT):
-        raise NotPermitted(f"You need {Permission.TRANSPORT.label} on {environment.name} for this.")
-    need_window_on(environment, by)
 
 
 def _state_then(live: Live | None, active: list[Job]) -> EnvironmentState:
@@ -77,27 +175,29 @@ def _state_then(live: Live | None, active: list[Job]) -> EnvironmentState:
     return EnvironmentState(live.state) if live else EnvironmentState.EMPTY
 
 
-def _queue(
-    kind: JobKind, environment: Environment, by: Actor, package: Package | None, live: Live | None, note: str
-) -> Job:
+def _queue(environment: Environment, by: Actor, wish: Wish, live: Live | None) -> Job:
     number = (environment.jobs.aggregate(last=Max("number"))["last"] or 0) + 1
-    before = live.package if live else None
+    package, before = wish.package, live.package if live else None
     job = Job.objects.create(
         environment=environment,
         number=number,
-        kind=kind,
+        kind=wish.kind,
         package=package,
         package_name=str(package or before or ""),
         package_before=before,
         name_before=str(before or ""),
-        note=note.strip()[:NOTE_LENGTH],
+        rolls_back=wish.rolls_back,
+        restores_options=wish.restores is not None,
+        note=wish.note.strip()[:NOTE_LENGTH],
         asked_by=by.user,
         asker_name=by.user.name,
         via=by.via,
         address=by.address,
         window=by.window,
     )
-    names = steps_of(kind, beside=runs_beside(package or before, before))
+    if wish.restores:
+        keep_for(job, wish.restores)
+    names = steps_of(wish.kind, beside=runs_beside(package or before, before))
     Step.objects.bulk_create(Step(job=job, order=order, name=name) for order, name in enumerate(names))
     return job
 

@@ -1,9 +1,13 @@
 """What people type or choose to upload and transport packages."""
 
+from typing import Any
+
 from django import forms
+from django.core.exceptions import ValidationError
 from django.core.validators import FileExtensionValidator
 
 from deployments.flows import NOTE_LENGTH
+from deployments.option_fields import ConstantsForm
 
 
 class UploadForm(forms.Form):
@@ -27,3 +31,57 @@ class NoteForm(forms.Form):
         help_text="Why now, for those who read the history. Everybody in the team sees it.",
         widget=forms.Textarea(attrs={"rows": 2}),
     )
+
+
+class TransportForm(ConstantsForm):
+    """Asks for the constants that a package needs, and for a note."""
+
+    revision = forms.IntegerField(widget=forms.HiddenInput, required=False)
+    note = NoteForm.base_fields["note"]
+
+    field_order = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.order_fields(["revision", *(name for name in self.fields if name not in ("revision", "note")), "note"])
+
+
+class RollBackForm(NoteForm):
+    """Asks, where it makes a difference, which options the version that comes back gets."""
+
+    options = forms.ChoiceField(label="Options", widget=forms.RadioSelect)
+    field_order = ("options", "note")
+
+    THEN, NOW = "then", "now"
+
+    def __init__(self, package: str, offers_choice: bool, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if offers_choice:
+            choices = [(self.THEN, f"As they were with {package}"), (self.NOW, "As they are now")]
+            self.fields["options"].choices = choices  # type: ignore[attr-defined]
+            self.fields["options"].initial = self.THEN
+        else:
+            del self.fields["options"]
+
+    @property
+    def with_options(self) -> bool:
+        return self.cleaned_data.get("options") == self.THEN
+
+
+class ClearForm(forms.Form):
+    """Asks for the environment's name, so that nobody clears the wrong one."""
+
+    name = forms.CharField(widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}))
+
+    def __init__(self, environment: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.environment = environment
+        field = self.fields["name"]
+        field.label = f"Type {environment} to confirm"
+        field.error_messages["required"] = f"Type {environment} to clear it."
+
+    def clean_name(self) -> str:
+        typed: str = self.cleaned_data["name"]
+        if typed != self.environment:
+            raise ValidationError(f"That is not the name of the environment. Type {self.environment} to clear it.")
+        return typed

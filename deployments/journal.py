@@ -29,6 +29,10 @@ ENDED = {
 }
 
 
+class CancelAsked(Exception):
+    """Somebody cancelled the job while it still can be given up; the message is their name."""
+
+
 class Lost(Exception):
     """The job is not this worker's any more: another one found it without a sign of life and ended it."""
 
@@ -61,17 +65,20 @@ class Journal:
 
     @contextmanager
     def step(self, name: StepName) -> Iterator[None]:
-        """Show the step as running, then as done; what is raised inside leaves it failed."""
+        """Show the step as running, then as done; what is raised inside leaves it failed or cancelled."""
         self._set(name, StepState.RUNNING, started_at=timezone.now())
         try:
             yield
+        except CancelAsked:
+            self._set(name, StepState.CANCELLED, ended_at=timezone.now())
+            raise
         except Exception:
             self._set(name, StepState.FAILED, ended_at=timezone.now())
             raise
         self._set(name, StepState.DONE, ended_at=timezone.now())
 
-    def skip(self, name: StepName) -> None:
-        self._set(name, StepState.SKIPPED)
+    def skip(self, name: StepName, why: str) -> None:
+        self._set(name, StepState.SKIPPED, output=why)
 
     def note(self, name: StepName, text: str) -> None:
         """Add a line to what the step says."""
@@ -100,11 +107,28 @@ class Journal:
 
         lasting(rewrite)
 
-    def hold(self) -> None:
-        """Lock the job's row in the current transaction; raises Lost when it is not this worker's any more."""
+    def hold(self) -> str:
+        """Lock the job's row in the current transaction and give the name of who cancelled it, if anybody did.
+
+        Raises Lost when it is not this worker's any more.
+        """
         held = Job.objects.select_for_update().filter(pk=self.job.pk, state=JobState.RUNNING, worker=self.job.worker)
-        if not held.exists():
+        canceller: str | None = held.values_list("canceller_name", flat=True).first()
+        if canceller is None:
             raise Lost
+        return canceller
+
+    def heed(self) -> None:
+        """Raise CancelAsked when somebody cancelled the job; once it is decided nobody can any more."""
+        row = Job.objects.filter(pk=self.job.pk)
+        if canceller := lasting(lambda: row.values_list("canceller_name", flat=True).first()):
+            raise CancelAsked(canceller)
+
+    def decide(self) -> None:
+        """From the end of the current transaction on the job is carried through; raises CancelAsked or Lost."""
+        if canceller := self.hold():
+            raise CancelAsked(canceller)
+        Job.objects.filter(pk=self.job.pk).update(decided_at=timezone.now())
 
     def save(self, **values: object) -> None:
         """Keep values of the job's row."""
@@ -121,19 +145,22 @@ class Journal:
     def finish(self, state: JobState, result: str) -> None:
         lasting(lambda: end(self.job, state, result))
 
-    def _set(self, name: StepName, state: StepState, **times: object) -> None:
+    def _set(self, name: StepName, state: StepState, **values: object) -> None:
         def write() -> None:
             with transaction.atomic():
                 self.hold()
                 Job.objects.filter(pk=self.job.pk).update(heartbeat=timezone.now())
-                self.job.steps.filter(name=name).update(state=state, **times)
+                self.job.steps.filter(name=name).update(state=state, **values)
 
         lasting(write)
 
 
 @transaction.atomic
-def end(job: Job, state: JobState, result: str) -> bool:
-    """Bring a job to its end, once, with its activity record; False when it had ended already."""
+def end(job: Job, state: JobState, result: str, by: Actor | None = None) -> bool:
+    """Bring a job to its end, once, with its activity record; False when it had ended already.
+
+    It was its worker who did, for the one who had asked for it, unless `by` says somebody else.
+    """
     now = timezone.now()
     open_jobs = Job.objects.active().filter(pk=job.pk, worker=job.worker)
     if not open_jobs.update(state=state, result=result, ended_at=now, heartbeat=now):
@@ -142,5 +169,5 @@ def end(job: Job, state: JobState, result: str) -> bool:
     job.steps.filter(state=StepState.RUNNING).update(state=StepState.FAILED, ended_at=now)
     job.steps.filter(state=StepState.WAITING).update(state=StepState.SKIPPED)
     environment = job.environment
-    record(ENDED[state], asker_of(job), job.title, app=environment.app, environment=environment, reason=result)
+    record(ENDED[state], by or asker_of(job), job.title, app=environment.app, environment=environment, reason=result)
     return True

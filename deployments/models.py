@@ -13,7 +13,17 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.secrets import EncryptedText
 from deployments.packages import Manifest
-from deployments.states import ACTIVE, EnvironmentState, JobKind, JobState, RunState, StepName, StepState, title_of
+from deployments.states import (
+    ACTIVE,
+    STARTS,
+    EnvironmentState,
+    JobKind,
+    JobState,
+    RunState,
+    StepName,
+    StepState,
+    title_of,
+)
 from environments.models import App, Environment
 
 NAME_LENGTH = 200  # of a package's name and of its version (manifests.MAX_TEXT)
@@ -122,6 +132,10 @@ class Job(models.Model):
     @property
     def is_roll_back(self) -> bool:
         return self.rolls_back_id is not None
+
+    @property
+    def starts(self) -> bool:
+        return self.kind in STARTS
 
     @property
     def may_be_cancelled(self) -> bool:

@@ -106,9 +106,10 @@ class Options:
 
     def problems(self, manifest: Manifest) -> list[Lack]:
         """List the constants without which a package can't start: no value, or one of another type."""
-        return [Lack(c, sentence) for c in manifest.constants if (sentence := self._problem(c))]
+        return [Lack(c, sentence) for c in manifest.constants if (sentence := self.problem(c))]
 
-    def _problem(self, constant: Constant) -> str | None:
+    def problem(self, constant: Constant) -> str | None:
+        """Why a constant has no value that can be used, as a sentence; None when it has one."""
         value = self.value_of(constant)
         if value is None or (value == "" and constant.default is None):
             return f"{constant.name} has no value."
@@ -139,10 +140,15 @@ class Options:
             if old.get(name) != new.get(name)
         ]
 
-    def with_events(self, off: frozenset[str], now: str) -> "Options":
-        """Switch events: exactly these are off from `now` on."""
-        since = {name: at for name, at in self.events_on_since.items() if name not in off}
-        return replace(self, events_off=off, events_on_since=since | dict.fromkeys(self.events_off - off, now))
+    def stamped(self, before: "Options", by: str, at: str) -> "Options":
+        """Note who set what differs from before, and when; what was a secret stays one."""
+        since = {name: moment for name, moment in before.events_on_since.items() if name not in self.events_off}
+        return replace(
+            self,
+            constants=_stamped(before.constants, self.constants, by, at),
+            variables=_stamped(before.variables, self.variables, by, at),
+            events_on_since=since | dict.fromkeys(before.events_off - self.events_off, at),
+        )
 
     def _secrets(self, manifest: Manifest) -> set[str]:
         names = {name for name, setting in self.variables.items() if setting.secret}
@@ -158,6 +164,16 @@ def variable_problem(name: str, manifest: Manifest | None) -> str | None:
     if manifest and name in {constant.name for constant in manifest.constants}:
         return f"{name} is a constant of the package. Set it above."
     return None
+
+
+def _stamped(before: Settings, after: Settings, by: str, at: str) -> Settings:
+    stamped = {}
+    for name, setting in after.items():
+        old = before.get(name)
+        secret = setting.secret or bool(old and old.secret)
+        same = old is not None and old.value == setting.value
+        stamped[name] = replace(old if old and same else Setting(setting.value, set_by=by, set_at=at), secret=secret)
+    return stamped
 
 
 def _settings_changed(before: Settings, after: Settings) -> list[Change]:

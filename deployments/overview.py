@@ -8,9 +8,11 @@ from django.db.models import OuterRef, Subquery
 
 from deployments.manifests import Constant
 from deployments.models import Job, Live, Package
+from deployments.option_flows import stored, waiting_for_restart
+from deployments.options import Change
 from deployments.runtimes import get_runtime
-from deployments.states import EnvironmentState
-from environments.access import AppRequest
+from deployments.states import EnvironmentState, JobKind, JobState
+from environments.access import AppRequest, standing_of
 from environments.models import Environment, NodePermission
 from environments.permissions import Permission, allowed
 
@@ -72,13 +74,12 @@ def _card(request: AppRequest, environment: Any, active: list[Job]) -> Card:
 
 @dataclass(frozen=True)
 class Difference:
-    """What a transport changes: the package now and then, and the constants that come, go or need a value."""
+    """What a transport changes: the package now and then, and the constants that come or go."""
 
     before: Package | None
     after: Package
     new: list[Constant]
     gone: list[Constant]
-    without_value: list[Constant]
 
     @property
     def is_same(self) -> bool:
@@ -99,5 +100,29 @@ def difference(before: Package | None, after: Package) -> Difference:
         after,
         new=[constant for name, constant in now.items() if name not in old],
         gone=[constant for name, constant in old.items() if name not in now],
-        without_value=[constant for constant in now.values() if constant.default is None],
     )
+
+
+def way_back(card: Card) -> Job | None:
+    """Find the transport to roll back to: the last one that brought another package than the one that is there now."""
+    if card.package is None:
+        return None
+    ran = card.environment.jobs.filter(kind=JobKind.TRANSPORT, state=JobState.DONE, package__isnull=False)
+    return ran.exclude(package=card.package).select_related("package").first()
+
+
+def next_place(request: AppRequest) -> Environment | None:
+    """Find the environment after this one, if the person may transport to it: where to promote what runs here."""
+    after = request.app.environments.filter(order__gt=request.environment.order).first()
+    if after is None:
+        return None
+    after.app = request.app
+    standing = standing_of(request.membership, after)
+    return after if allowed(Permission.TRANSPORT, standing, after.is_production) else None
+
+
+def unapplied(card: Card) -> list[Change]:
+    """List the options that what runs has not got yet, for those who may see options; nothing for others."""
+    if not card.may_transport or card.live is None or not card.live.is_running:
+        return []
+    return waiting_for_restart(card.live, stored(card.environment).options)

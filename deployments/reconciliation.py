@@ -9,6 +9,7 @@ from django.db import transaction
 
 from deployments.execution import Failed, spec_of, unpack
 from deployments.models import Job, Live
+from deployments.option_flows import started_with
 from deployments.runtimes.base import Instance, InstanceState, Runtime, RuntimeFailure
 from deployments.states import EnvironmentState, JobState
 
@@ -68,5 +69,6 @@ def _agree(runtime: Runtime, live: Live, start: bool = False) -> None:
         return
     instance = instance_of(live)
     if start and instance and live.package:
-        runtime.start(spec_of(instance, live.package, live.environment.host))
+        # What was set since waits for a restart by a person: an accident never brings newer options
+        runtime.start(spec_of(instance, live.package, live.environment.host, started_with(live)))
     runtime.route(live.environment.host, instance)

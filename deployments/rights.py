@@ -12,7 +12,9 @@ def permitted(environment: Environment, by: Actor) -> Environment:
 
     Call it first, in a transaction. Raises NotPermitted without Transport Rights, or without the window on production.
     """
-    environment = Environment.objects.select_for_update(of=("self",)).select_related("app").get(pk=environment.pk)
+    # No key: a worker that adds a row of the environment while it holds its job's lock does not wait for this one
+    rows = Environment.objects.select_for_update(of=("self",), no_key=True).select_related("app")
+    environment = rows.get(pk=environment.pk)
     if not may(by.user, environment, Permission.TRANSPORT):
         raise NotPermitted(f"You need {Permission.TRANSPORT.label} on {environment.name} for this.")
     need_window_on(environment, by)

@@ -11,6 +11,10 @@ class JobKind(TextChoices):
     CLEAR = "clear", "Clear"
 
 
+# Kinds that start something, each with the options of that moment
+STARTS = (JobKind.TRANSPORT, JobKind.START, JobKind.RESTART)
+
+
 class JobState(TextChoices):
     QUEUED = "queued", "Waiting"
     RUNNING = "running", "Running"

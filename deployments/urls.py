@@ -1,6 +1,6 @@
 from django.urls import path
 
-from deployments import job_views, package_views, views
+from deployments import job_views, option_views, package_views, transport_views, views
 
 app_name = "deployments"
 APP = "apps/<slug:app>/"
@@ -11,10 +11,15 @@ urlpatterns = [
     path(APP + "packages/upload/", package_views.upload, name="upload"),
     path(APP + "packages/<uuid:package>/", package_views.package, name="package"),
     path(ENVIRONMENT, views.environment, name="environment"),
-    path(ENVIRONMENT + "transport/", job_views.transport, name="transport"),
+    path(ENVIRONMENT + "transport/", transport_views.transport, name="transport"),
     path(ENVIRONMENT + "start/", job_views.start, name="start"),
     path(ENVIRONMENT + "stop/", job_views.stop, name="stop"),
     path(ENVIRONMENT + "restart/", job_views.restart, name="restart"),
+    path(ENVIRONMENT + "clear/", job_views.clear, name="clear"),
+    path(ENVIRONMENT + "options/", option_views.options, name="options"),
+    path(ENVIRONMENT + "options/events/<str:event>/", option_views.event, name="event"),
     path(ENVIRONMENT + "deployments/", views.deployments, name="deployments"),
     path(ENVIRONMENT + "deployments/<int:number>/", views.job, name="job"),
+    path(ENVIRONMENT + "deployments/<int:number>/cancel/", job_views.cancel, name="cancel"),
+    path(ENVIRONMENT + "deployments/<int:number>/roll-back/", transport_views.roll_back, name="roll_back"),
 ]

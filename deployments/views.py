@@ -5,9 +5,11 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
 from accounts.models import ProductionWindow
+from deployments.flows import goes_back_to
 from deployments.models import Job
-from deployments.overview import card_of, cards_of
-from deployments.states import JobKind, JobState
+from deployments.overview import Card, card_of, cards_of, next_place, unapplied, way_back
+from deployments.states import JobState, StepName
+from deployments.words import if_it_fails
 from environments.access import AppRequest, deployer, member
 from environments.timeline import latest, show
 
@@ -41,6 +43,9 @@ def environment(request: AppRequest, app: str, environment: str) -> HttpResponse
         "may_transport": card.may_transport,
         "recent": request.environment.jobs.all()[:RECENT],
         "latest_package": None if card.package else request.app.packages.first(),
+        "way_back": way_back(card) if card.may_transport else None,
+        "next_place": next_place(request) if card.package else None,
+        "unapplied": unapplied(card),
         "active": "overview",
     }
     return render(request, "deployments/environment.html", context)
@@ -49,7 +54,9 @@ def environment(request: AppRequest, app: str, environment: str) -> HttpResponse
 @deployer()
 def deployments(request: AppRequest, app: str, environment: str) -> HttpResponse:
     page = Paginator(request.environment.jobs.all(), PAGE).get_page(request.GET.get("page"))
-    return render(request, "deployments/deployments.html", {"page": page, "active": "deployments"})
+    card = card_of(request)
+    context = {"page": page, "card": card, "may_transport": card.may_transport, "active": "deployments"}
+    return render(request, "deployments/deployments.html", context)
 
 
 @deployer()
@@ -63,21 +70,26 @@ def job(request: AppRequest, app: str, environment: str, number: int) -> HttpRes
     for step in steps:
         step.job = found
     card = card_of(request)
+    runs = bool(card.live and card.live.is_running and card.live.instance == found.number)
+    ended = found.state == JobState.DONE
     context = {
         "job": found,
         "steps": steps,
         "card": card,
-        "ahead": sum(other.pk < found.pk for other in card.active) if found.state == JobState.QUEUED else 0,
+        "ahead": [other for other in card.active if other.pk < found.pk] if found.state == JobState.QUEUED else [],
         "authorised": ProductionWindow.objects.filter(pk=found.window).first() if found.window else None,
-        "runs": found.state == JobState.DONE and found.kind != JobKind.STOP,
-        "again": card.may_transport and _changed_version(found),
+        "runs": ended and runs,
+        "way_back": way_back(card) if ended and runs and card.may_transport else None,
+        "next_place": next_place(request) if ended and runs else None,
+        "comes_back": ended and not runs and card.may_transport and _may_come_back(found, card),
+        "if_it_fails": if_it_fails(found, card, [StepName(step.name) for step in steps]),
+        "may_cancel": card.may_transport and found.may_be_cancelled,
         "active": "deployments",
     }
     changing_part = getattr(request, "htmx", False)
     return render(request, "deployments/_job.html" if changing_part else "deployments/job.html", context)
 
 
-def _changed_version(job: Job) -> bool:
-    """Say whether the job brought another version than the one before, so that going back makes sense."""
-    changed = job.package_before_id is not None and job.package_before_id != job.package_id
-    return job.kind == JobKind.TRANSPORT and job.state == JobState.DONE and changed
+def _may_come_back(job: Job, card: Card) -> bool:
+    """Say whether to offer a roll back to what the job brought: it is not what is there now."""
+    return goes_back_to(job) and job.package_id != (card.package.pk if card.package else None)

@@ -17,14 +17,15 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from accounts.upkeep import forget_what_ran_out
+from deployments.events import carry_out_event, interrupt_runs_of, interrupt_runs_of_the_dead, take_due
 from deployments.execution import carry_out, what_runs
 from deployments.journal import end, lasting
-from deployments.models import Job, Live
+from deployments.models import EventRun, Job, Live
 from deployments.models import Worker as WorkerRow
 from deployments.reconciliation import reconcile
 from deployments.removal import tidy_up
 from deployments.runtimes.base import Runtime, RuntimeFailure
-from deployments.states import JobState, StepState
+from deployments.states import JobKind, JobState, StepState
 from deployments.uploads import remove_abandoned
 from environments.invitations import forget_expired
 
@@ -33,12 +34,14 @@ Answer = TypeVar("Answer")
 
 POLL = 0.1  # seconds between two looks at the queue: one indexed query, and a click waits 50 ms on average
 BEAT = 5.0  # seconds between two signs of life
+CLOCK = 2.0  # seconds between two looks at which scheduled events are due
 FORGET = 3600.0  # seconds between two looks at what has run out
 UPKEEP, UPKEEP_SOON = 10.0, 2.0  # seconds between two reconciliations; the shorter one after one that failed
 ALIVE_WITHIN = timedelta(seconds=15)  # three beats
 DEAD_AFTER = timedelta(seconds=30)  # a worker that was merely slow has beaten by then
 FORGOTTEN_AFTER = timedelta(days=1)
 MOST_AT_ONCE = 4  # jobs of different environments; a slow one must not hold up the others
+MOST_EVENTS_AT_ONCE = 4
 
 
 def is_alive() -> bool:
@@ -54,6 +57,7 @@ class Worker:
         self.name = name
         self._ending = threading.Event()
         self._jobs: list[threading.Thread] = []
+        self._events = threading.BoundedSemaphore(MOST_EVENTS_AT_ONCE)
         self._distrust_beats_until = 0.0
 
     def run_once(self) -> bool:
@@ -67,13 +71,19 @@ class Worker:
     def run_forever(self) -> None:
         """Work until `leave` is called; what is under way is finished first, or given up where that harms nothing."""
         lasting(self.begin)
-        helpers = [self._spawn(self._beat_forever, "beat"), self._spawn(self._upkeep_forever, "upkeep")]
+        helpers = [
+            self._spawn(self._beat_forever, "beat"),
+            self._spawn(self._upkeep_forever, "upkeep"),
+            self._spawn(self._events_forever, "events"),
+        ]
         log.info("Worker %s is ready.", self.name)
         while not self._ending.is_set():
             if not self._turn():
                 self._ending.wait(POLL)
         for thread in [*self._jobs, *helpers]:
             thread.join()
+        # Events that still run end with this process: nobody waits an hour for one
+        interrupt_runs_of(self.name)
         WorkerRow.objects.filter(pk=self.name).delete()
         log.info("Worker %s has ended.", self.name)
 
@@ -87,6 +97,12 @@ class Worker:
         WorkerRow.objects.update_or_create(name=self.name, defaults={"started_at": now, "heartbeat": now})
         for job in _running().filter(worker=self.name):
             interrupt(job)
+        interrupt_runs_of(self.name)
+
+    def run_events(self, now: datetime) -> None:
+        """Begin what is due, each in a thread of its own."""
+        for run in take_due(self.name, now):
+            self._spawn(partial(self._run_event, run), f"event-{run.pk}", daemon=True)
 
     def claim(self) -> Job | None:
         """Take the oldest job whose turn it is: none runs on its environment, none waits there before it."""
@@ -107,11 +123,12 @@ class Worker:
         Job.objects.filter(state=JobState.RUNNING, worker=self.name).update(heartbeat=now)
 
     def sweep(self) -> None:
-        """Mark running jobs without a sign of life as interrupted."""
+        """Mark running jobs and events without a sign of life as interrupted."""
         if time.monotonic() < self._distrust_beats_until:
             return
         for job in _running().filter(heartbeat__lt=timezone.now() - DEAD_AFTER):
             interrupt(job)
+        interrupt_runs_of_the_dead(timezone.now() - DEAD_AFTER)
 
     def _take(self, now: datetime) -> Job | None:
         earlier = Job.objects.active().filter(environment=OuterRef("environment"), pk__lt=OuterRef("pk"))
@@ -153,6 +170,14 @@ class Worker:
             self._surviving(partial(tidy_up, self.runtime))
             self._ending.wait(UPKEEP if done else UPKEEP_SOON)
 
+    def _events_forever(self) -> None:
+        while not self._ending.wait(CLOCK):
+            self._surviving(lambda: self.run_events(timezone.now()))
+
+    def _run_event(self, run: EventRun) -> None:
+        with self._events:
+            carry_out_event(run, self.runtime)
+
     def _reconcile(self) -> bool:
         try:
             reconcile(self.runtime)
@@ -183,14 +208,14 @@ class Worker:
         while time.monotonic() < until and any(job.is_alive() for job in self._jobs):
             time.sleep(POLL)
 
-    def _spawn(self, act: Callable[[], None], what: str) -> threading.Thread:
+    def _spawn(self, act: Callable[[], None], what: str, daemon: bool = False) -> threading.Thread:
         def run() -> None:
             try:
                 act()
             finally:
                 connections.close_all()
 
-        thread = threading.Thread(target=run, name=f"{self.name}-{what}")
+        thread = threading.Thread(target=run, name=f"{self.name}-{what}", daemon=daemon)
         thread.start()
         return thread
 
@@ -202,6 +227,8 @@ def interrupt(job: Job) -> None:
     live = Live.objects.filter(environment=job.environment_id).select_related("package").first()
     # Not "keeps running": one that was stopped on the way only runs again once reconciliation has seen to it
     now = f"{live.package} is what runs there." if live and live.is_running else what_runs(live)
+    if job.kind == JobKind.CLEAR and job.decided_at:
+        now += " Its data may be gone already. Clear it again."
     if end(job, JobState.INTERRUPTED, f"The worker ended{during}. {now}"):
         log.warning("%s (%s) was interrupted%s.", job, job.pk, during)
 

@@ -26,6 +26,7 @@ _STATES = {
     "failed": Look("critical", "critical", "Failed"),
     "interrupted": Look("warning", "warning", "Interrupted"),
     "cancelled": Look("blocked", "stopped", "Cancelled"),
+    "missed": Look("warning", "warning", "Missed"),
     "skipped": Look("blocked", "stopped", "Not needed"),
     "blocked": Look("blocked", "critical", "Blocked"),
     "ok": Look("ok", "ok", "OK"),

@@ -190,6 +190,7 @@ KEYS_FIT = "accounts.keys.fit"
 ACCEPT_WEAK_ISOLATION = env.bool("ACCEPT_WEAK_ISOLATION", False)
 HEALTH_PATIENCE = env.int("HEALTH_PATIENCE", 60)
 STOP_GRACE = env.int("STOP_GRACE", 10)
+EVENT_PATIENCE = env.int("EVENT_PATIENCE", 3600)
 DRAIN_SECONDS = env.int("DRAIN_SECONDS", 30)
 APP_CREATION = env.str("APP_CREATION", "everyone")
 if APP_CREATION not in ("everyone", "staff"):

@@ -14,11 +14,12 @@ from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from accounts.actor import Actor
 from deployments.manifests import Manifest
-from deployments.models import Job, Package
-from deployments.states import JobKind, JobState
+from deployments.models import EventRun, Job, Package
+from deployments.states import JobKind, JobState, RunState
 from environments import flows, invitations
 from environments.models import Role
 from environments.permissions import Permission
@@ -88,6 +89,11 @@ ADDRESSES = {
     "deployments:start": TRANSPORT,
     "deployments:stop": TRANSPORT,
     "deployments:restart": TRANSPORT,
+    "deployments:clear": TRANSPORT,
+    "deployments:cancel": TRANSPORT,
+    "deployments:roll_back": TRANSPORT,
+    "deployments:options": TRANSPORT,
+    "deployments:event": TRANSPORT,
 }
 # What decides about production without naming it in its address (PORTAL, "The two-factor gate", 2)
 DECIDES_PRODUCTION = {
@@ -140,7 +146,9 @@ def world(cast: Cast) -> World:
         app=cast.app, name="calc", version="1.0.0", file="x.zip", size=1, sha256="0" * 64, manifest=MANIFEST
     )
     for environment in (cast.test, cast.production):
-        Job.objects.create(environment=environment, number=1, kind=JobKind.STOP, state=JobState.DONE, asker_name="x")
+        done = {"kind": JobKind.TRANSPORT, "state": JobState.DONE, "package": package, "asker_name": "x"}
+        Job.objects.create(environment=environment, number=1, **done)
+        EventRun.objects.create(environment=environment, event="nightly", due_at=timezone.now(), state=RunState.DONE)
     people = {"dora": dora, "erin": erin} | {n: getattr(cast, n) for n in ("alice", "bob", "charlie", "sam")}
     browsers: dict[tuple[str, bool], Client] = {("anybody", False): Client()}
     for name, person in people.items():
@@ -226,6 +234,7 @@ def test_everybody_at(name: str, world: World) -> None:
         "app": "calc",
         "package": world.package.key,
         "number": 1,
+        "event": "nightly",
         "member": world.cast.membership(world.cast.bob).pk,
         "invitation": world.invitation,
         "waiting": uuid4(),

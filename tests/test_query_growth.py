@@ -33,6 +33,11 @@ PAGES = [
     "/apps/calc-{size}/environments/test/deployments/",
     "/apps/calc-{size}/environments/test/deployments/1/",
     "/apps/calc-{size}/environments/production/deployments/",
+    "/apps/calc-{size}/environments/test/deployments/1/roll-back/",
+    "/apps/calc-{size}/environments/test/deployments/1/cancel/",
+    "/apps/calc-{size}/environments/test/clear/",
+    "/apps/calc-{size}/environments/test/options/",
+    "/apps/calc-{size}/environments/test/options/events/Trim%20history/",
 ]
 
 

@@ -116,11 +116,10 @@ def test_what_cannot_run_twice_is_stopped_before_the_new_one_starts(cast: Cast) 
     assert [step.name for step in job.steps.all()] == ["check", "unpack", "stop", "start", "health", "switch"]
 
 
-def test_the_difference_names_constants_that_come_go_and_lack_a_value(cast: Cast) -> None:
+def test_the_difference_names_constants_that_come_and_go(cast: Cast) -> None:
     old = make_package(cast.app, cast.alice, "1.0.0", constants=[{"name": "A", "default": "1"}, {"name": "B"}])
     new = make_package(cast.app, cast.alice, "1.1.0", constants=[{"name": "B"}, {"name": "C", "default": "3"}])
     found = difference(old, new)
     assert [c.name for c in found.new] == ["C"]
     assert [c.name for c in found.gone] == ["A"]
-    assert [c.name for c in found.without_value] == ["B"]
     assert [c.name for c in difference(None, old).new] == ["A", "B"]

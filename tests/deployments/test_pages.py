@@ -244,8 +244,8 @@ def test_the_version_before_is_offered_again(cast: Cast) -> None:
     first, second = on_test(cast, "1.0.0"), on_test(cast, "1.1.0")
     page = text(signed_in(cast.alice).get(f"{TEST}deployments/{second.number}/"))
     assert first.package
-    assert "Go back to calc 1.0.0" in page
-    assert f"?package={first.package.key}" in page
+    assert "calc 1.0.0 is one click away." in page
+    assert f"{TEST}deployments/{first.number}/roll-back/" in page
 
 
 def test_a_watched_environment_is_shown_anew_when_its_job_has_ended(cast: Cast) -> None:
