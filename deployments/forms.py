@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import FileExtensionValidator
 
 from deployments.flows import NOTE_LENGTH
+from deployments.manifests import MAX_DESCRIPTION
 from deployments.option_fields import ConstantsForm
 
 
@@ -20,6 +21,13 @@ class UploadForm(forms.Form):
             "required": "Choose the file of the package.",
             "empty": "The file is empty. Choose the file of the package.",
         },
+    )
+    description = forms.CharField(
+        label="Description",
+        required=False,
+        max_length=MAX_DESCRIPTION,
+        help_text="What is new in it, for those who choose a package. What the package says of itself comes first.",
+        widget=forms.Textarea(attrs={"rows": 2}),
     )
 
 

@@ -35,10 +35,10 @@ class Places:
     def reason(self) -> str:
         """Why the package is kept, to follow "kept: "; empty when nothing keeps it."""
         if self.on:
-            return f"on {_names(self.on)}"
+            return f"on {names(self.on)}"
         if self.awaited:
-            return f"on its way to {_names(self.awaited)}"
-        return f"one of the last five of {_names(self.lately)}" if self.lately else ""
+            return f"on its way to {names(self.awaited)}"
+        return f"one of the last five of {names(self.lately)}" if self.lately else ""
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,6 @@ def _deployed_lately(environments: Iterable[int]) -> Iterable[tuple[int, int]]:
     return placed.values_list("environment_id", "package_id")
 
 
-def _names(environments: list[Environment]) -> str:
+def names(environments: list[Environment]) -> str:
     *most, last = [environment.name for environment in environments]
     return f"{', '.join(most)} and {last}" if most else last

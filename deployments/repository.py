@@ -9,11 +9,14 @@ from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 
 from accounts.activity import record
 from accounts.actor import Actor
 from accounts.acts import Act
+from deployments.archive_entries import Entry
 from deployments.archive_names import has_invisible, shown
+from deployments.archives import list_files
 from deployments.errors import NoRoom
 from deployments.models import NAME_LENGTH, Package
 from deployments.packages import Limits, Manifest, PackageRefused, digest, inspect
@@ -62,6 +65,24 @@ def refuse_without_room(more: int = 0) -> None:
     """Raise NoRoom when `more` bytes would eat into the reserve of the portal's disk."""
     if shutil.disk_usage(settings.VAR).free < settings.DISK_RESERVE_BYTES + more:
         raise NoRoom(NO_ROOM)
+
+
+def search(packages: QuerySet[Package], words: str) -> QuerySet[Package]:
+    """Keep the packages that have each of the words in their name, version or description, or in their uploader's."""
+    for word in words.split():
+        packages = packages.filter(
+            Q(name__icontains=word)
+            | Q(version__icontains=word)
+            | Q(description__icontains=word)
+            | Q(uploader_name__icontains=word)
+        )
+    return packages
+
+
+def files_of(package: Package, start: int, count: int) -> list[Entry]:
+    """Read some of a package's files from its archive; OSError or PackageRefused where that can't be read."""
+    with package.file.open("rb") as file:
+        return list_files(cast(BinaryIO, file.file), start, count, limits())
 
 
 def limits() -> Limits:

@@ -6,6 +6,7 @@ from django.shortcuts import get_object_or_404, render
 
 from accounts.models import ProductionWindow
 from deployments.flows import goes_back_to
+from deployments.keeping import listed, of_cards
 from deployments.models import Job
 from deployments.overview import Card, card_of, cards_of, next_place, unapplied, way_back
 from deployments.states import JobState, StepName
@@ -26,7 +27,7 @@ def app(request: AppRequest, app: str) -> HttpResponse:
     if request.standing.deploys:
         context["may_transport"] = {card.environment.pk for card in cards if card.may_transport}
         packages = list(request.app.packages.all()[: LATEST + 1])
-        context |= {"packages": packages[:LATEST], "more": len(packages) > LATEST}
+        context |= {"packages": listed(packages[:LATEST], of_cards(cards)), "more": len(packages) > LATEST}
         context["entries"] = entries = latest(request.app, LATEST)
         show(entries, [card.environment for card in cards], unlocked=bool(request.window))
     return render(request, "deployments/app.html", context)

@@ -52,7 +52,9 @@ def member(doing: str = "", decides_production: bool = False) -> Callable[[View]
     return declare(AppGuard(doing=doing, decides_production=decides_production))
 
 
-def deployer(doing: str = "", max_body: int | None = None, decides_production: bool = False) -> Callable[[View], View]:
+def deployer(
+    doing: str | Callable[[Any], str] = "", max_body: int | None = None, decides_production: bool = False
+) -> Callable[[View], View]:
     """Ask for a role that carries the deploy permission."""
     return declare(AppGuard(deploys=True, doing=doing, max_body=max_body, decides_production=decides_production))
 

@@ -63,13 +63,14 @@
     if (event.defaultPrevented || form.hasAttribute("data-repeat")) return;
     if (form.hasAttribute("aria-busy")) return event.preventDefault();
     form.setAttribute("aria-busy", "true");
-    if (form.hasAttribute("data-upload")) upload(event, form);
+    if (!form.hasAttribute("data-upload")) return;
+    event.preventDefault();
+    upload(form);
   });
   function ready() {
     for (const form of all("form[aria-busy]")) form.removeAttribute("aria-busy");
   }
   window.addEventListener("pageshow", ready);
-  window.addEventListener("popstate", ({ state }) => { if (state?.sent) location.reload(); });
 
   // Copying
   for (const button of all("[data-copy]")) button.hidden = !navigator.clipboard;
@@ -83,52 +84,66 @@
     setTimeout(() => { label.textContent = before; }, 2000);
   });
 
-  // An upload shows how far it really is; what the server answers is shown as if the browser had sent the form
-  function upload(event, form) {
-    const box = form.querySelector(".progress");
-    if (!box) return;
-    event.preventDefault();
-    const bar = box.querySelector("progress");
-    const text = box.querySelector("p");
-    const megabytes = (bytes) => `${(bytes / 1048576).toFixed(1)} MB`;
-    const announce = (sentence) => {
-      text.setAttribute("aria-live", "polite");
+  // An upload shows how far it really is; what is wrong is said at the field, and nothing is lost
+  const mega = (bytes) => (bytes / 1048576).toFixed(1);
+  async function upload(form) {
+    const [box, bar, text, stop, problem] = [".progress", "progress", ".progress p", ".progress button", "[role=alert]"]
+      .map((part) => form.querySelector(part));
+    const xhr = new XMLHttpRequest();
+    const { file, dataset } = form;
+    const say = (sentence, live = "polite") => {
+      text.ariaLive = live;
       text.textContent = sentence;
     };
     const refuse = (sentence) => {
+      window.onbeforeunload = null;
       ready();
-      bar.value = 0;
-      announce(sentence);
+      box.hidden = true;
+      problem.textContent = sentence;
+      file.ariaInvalid = "true";
+      file.focus();
     };
-    const began = Date.now();
-    const request = new XMLHttpRequest();
-    const file = form.querySelector("[type=file]")?.files[0];
+    if (file.files[0]?.size > dataset.max) return refuse(dataset.large);
+    problem.textContent = "";
     box.hidden = false;
-    if (file?.size > Number(form.dataset.max || Infinity)) {
-      return refuse(`This file has ${megabytes(file.size)}; at most ${megabytes(form.dataset.max)} are accepted. Nothing was sent.`);
-    }
-    announce("Connecting");
-    request.upload.onprogress = ({ loaded, total }) => {
-      text.setAttribute("aria-live", "off");
+    bar.value = 0;
+    say("Connecting");
+    stop.onclick = () => xhr.abort();
+    window.onbeforeunload = () => true;
+    // Still signed in? A code entered in another tab has changed the token
+    const page = await fetch(form.action).catch(() => Response.error());
+    const token = /token" value="(\w+)/.exec(await page.text());
+    if (page.redirected || !token) return refuse(dataset.away);
+    form.csrfmiddlewaretoken.value = token[1];
+    xhr.upload.onprogress = ({ loaded, total }) => {
       bar.max = total;
       bar.value = loaded;
-      const speed = loaded / Math.max(1, Date.now() - began);
-      const rest = Math.ceil((total - loaded) / speed / 1000);
-      text.textContent = `${megabytes(loaded)} of ${megabytes(total)}${rest > 1 ? `, about ${rest} s left` : ""}`;
+      say(`${mega(loaded)} of ${mega(total)} MB`, "off");
     };
-    request.upload.onload = () => {
+    xhr.upload.onload = () => {
+      stop.hidden = true;
       bar.removeAttribute("value");
-      announce("Sent. The portal checks it now.");
+      say("Sent. The portal checks it now.");
     };
-    request.onload = () => {
-      history.replaceState({ sent: true }, "");
-      if (request.responseURL !== location.href) history.pushState({ sent: true }, "", request.responseURL);
-      document.open();
-      document.write(request.responseText);
-      document.close();
+    xhr.onload = () => {
+      const page = xhr.responseText;
+      const answer = page[0] === "{" ? JSON.parse(page) : { error: /<h1>([^<]+)/.exec(page)?.[1] };
+      if (!answer.address) return refuse(answer.error || dataset.broken);
+      window.onbeforeunload = null;
+      location.assign(answer.address);
     };
-    request.onerror = () => refuse("The connection broke before everything had arrived. Nothing was kept. Send it again.");
-    request.open("POST", form.action);
-    request.send(new FormData(form, event.submitter));
+    xhr.onabort = () => refuse(dataset.cancelled);
+    xhr.onerror = () => refuse(dataset.broken);
+    xhr.open("POST", form.action);
+    xhr.setRequestHeader("Accept", "application/json");
+    xhr.send(new FormData(form));
+    stop.hidden = false;
   }
+  for (const type of ["dragover", "dragleave", "drop"]) on(type, (event) => {
+    const form = document.querySelector("[data-upload]:not([aria-busy])");
+    if (!form) return;
+    event.preventDefault();
+    form.classList.toggle("dragged", type === "dragover");
+    if (type === "drop") form.file.files = event.dataTransfer.files;
+  });
 })();
