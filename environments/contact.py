@@ -158,7 +158,7 @@ def appoint(app: App, by: Actor, person: User, reason: str) -> None:
 
 
 def _locked(app: App) -> App:
-    # SECURITY: hand-over, appointment and changes of the team wait for one another here, and read what is true then
+    # SECURITY: hand-over, appointment and changes of teams and roles wait for one another here, and read what is true
     locked = App.objects.select_for_update(of=("self",), no_key=True).select_related("technical_contact")
     found = locked.filter(pk=app.pk).first()
     if found is None:
@@ -195,9 +195,7 @@ def _standing_offer(app: App, by: Actor) -> HandOver:
 
 
 def _member(app: App, user: User) -> Membership | None:
-    """Find a member and keep their place and their role as they are until the transaction ends."""
-    places = app.memberships.select_for_update(of=("self", "role"), no_key=True)
-    return places.select_related("user", "role").filter(user=user).first()
+    return app.memberships.select_related("user", "role").filter(user=user).first()
 
 
 def _successor(app: App, by: Actor, person: User) -> Membership:
@@ -210,7 +208,7 @@ def _successor(app: App, by: Actor, person: User) -> Membership:
         return member
     if candidates(app).exclude(user=by.user).exists():
         raise NotPossible("Choose a member whose role carries the deploy permission: the team has some.")
-    role = Role.objects.select_for_update(no_key=True).get(name=CREATORS_ROLE)
+    role = Role.objects.get(name=CREATORS_ROLE)  # it always carries the deploy permission (environments.roles)
     if member is None:
         return add_member(app, by, user, role)
     was, member.role = member.role, role
