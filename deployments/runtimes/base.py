@@ -73,10 +73,14 @@ class Finished:
 
 @dataclass(frozen=True)
 class Isolation:
-    """Whether packages run in a sandbox of their own here, and if not, why and what is missing."""
+    """Whether packages run in a sandbox of their own here, and if not, why and what is missing.
+
+    `gaps` are sentences about what a sandbox here leaves open, complete or not.
+    """
 
     complete: bool
     reason: str = ""
+    gaps: tuple[str, ...] = ()
 
 
 class Runtime(Protocol):
@@ -141,6 +145,12 @@ class Runtime(Protocol):
 
         Broken off half-way, the data is gone for the environment all the same; the next call removes the rest.
         """
+
+    def environments(self) -> list[int]:
+        """List the environments of which anything is kept here, sorted."""
+
+    def forget(self, environment: int) -> None:
+        """Remove all that is kept of an environment that is gone for good; as `clear`, and what it wrote as well."""
 
     def output(self, instance: Instance, lines: int = 50) -> str:
         """Give the last lines that the instance wrote, oldest first; empty when it wrote nothing."""

@@ -8,6 +8,21 @@ from pathlib import Path
 from typing import Any
 
 
+def connect(folder: Path, name: str, timeout: float | None) -> socket.socket:
+    """Connect to the socket `name` in `folder`; OSError where nothing listens there."""
+    place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(f"/proc/self/fd/{place}/{name}")
+    except OSError:
+        connection.close()
+        raise
+    finally:
+        os.close(place)
+    return connection
+
+
 class UnixConnection(http.client.HTTPConnection):
     """A connection to `name` in `folder`; the folder's path may be longer than the 107 bytes a socket's may have."""
 
@@ -16,16 +31,7 @@ class UnixConnection(http.client.HTTPConnection):
         self._folder, self._name = folder, name
 
     def connect(self) -> None:
-        folder = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self.sock = socket.socket(socket.AF_UNIX)
-        try:
-            self.sock.settimeout(self.timeout)
-            self.sock.connect(f"/proc/self/fd/{folder}/{self._name}")
-        except OSError:
-            self.sock.close()
-            raise
-        finally:
-            os.close(folder)
+        self.sock = connect(self._folder, self._name, self.timeout)
 
 
 class UnixTransport(xmlrpc.client.Transport):

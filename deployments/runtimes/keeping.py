@@ -15,15 +15,19 @@ PR_SET_CHILD_SUBREAPER = 36  # from <linux/prctl.h>
 class Kept:
     """What one process of the portal started and keeps; that process has blocked `SIGNALS` and waits for them."""
 
-    def __init__(self, started: sandbox.Started, group: cgroups.Group | None = None) -> None:
+    def __init__(
+        self, started: sandbox.Started, group: cgroups.Group | None = None, helpers: tuple[int, ...] = ()
+    ) -> None:
         self.started = started
         self._group = group
+        self._helpers = set(helpers)
+        self._helper_ended = False
         self.status = 0
 
     def reap(self) -> bool:
-        """Collect children that ended; say whether the process that was started has."""
+        """Collect children that ended; say whether what was started has, or a helper that it can't do without."""
         self._has_no_child()
-        return not self.started.child
+        return not self.started.child or self._helper_ended
 
     def end(self, grace: float) -> None:
         """End what is left, politely for `grace` seconds; returns when nothing of it runs."""
@@ -57,6 +61,7 @@ class Kept:
                 return False
             if pid == self.started.child:
                 self.status, self.started.child = status, 0
+            self._helper_ended |= pid in self._helpers
 
     def _members(self) -> list[int]:
         """List the processes of the package."""
@@ -64,7 +69,7 @@ class Kept:
             found = processes.inside(self.started.namespace)
         else:
             found = processes.descendants(os.getpid())
-        return [pid for pid in found if pid != self.started.first and processes.is_alive(pid)]
+        return [pid for pid in found if pid not in {self.started.first, *self._helpers} and processes.is_alive(pid)]
 
     def _is_own_shell(self, pid: int) -> bool:
         """Say whether this is the shell that carries out the package's line."""
@@ -91,11 +96,31 @@ def start(layout: Layout, name: str, spec: dict[str, Any], output: int = 1) -> K
         hidden=tuple(spec["hidden"]),
         memory=memory,
         group=group,
+        separate=spec.get("separate", False),
     )
-    kept = Kept(sandbox.start(plan, output) if spec["sandboxed"] else sandbox.start_openly(plan, output), group)
+    helpers = _connect_it(layout, name, spec)
+    started = sandbox.start(plan, output) if spec["sandboxed"] else sandbox.start_openly(plan, output)
+    kept = Kept(started, group, helpers)
     # After the start, which need not wait for it
     become_reaper()
     return kept
+
+
+def _connect_it(layout: Layout, name: str, spec: dict[str, Any]) -> tuple[int, ...]:
+    """Give this process the network that the instance is to have, and a relay to it; give the numbers of what helps."""
+    helpers: tuple[int, ...] = ()
+    if spec.get("separate"):
+        from deployments.runtimes import network
+
+        try:
+            helpers = (network.separate(),)
+        except OSError as error:
+            raise sandbox.SandboxFailure(f"The sandbox got {error.strerror}.") from error
+    if spec["port"] is not None:
+        from deployments.runtimes import relay
+
+        helpers += (relay.start(layout.records / name, spec["port"]),)
+    return helpers
 
 
 def in_words(status: int) -> str:

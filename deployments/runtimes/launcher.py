@@ -41,7 +41,8 @@ class Launcher:
         if not self.spec or self.record.asked_to_stop or not self._is_only_one():
             return STAY_ENDED
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        self._settle_port()
+        if not self.spec.get("separate"):
+            self._settle_port()
         begun = time.monotonic()
         try:
             self._start()

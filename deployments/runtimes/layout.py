@@ -6,6 +6,7 @@ from typing import Any
 from deployments.runtimes import files
 
 CODE = Path(__file__).resolve().parents[2]
+INSTANCES = "instances"
 GRACE = 5.0  # seconds; `manage.py run` promises to be gone within ten
 # supervisord's own patience with a launcher, which keeps its promise by itself and is killed only if it hangs
 PATIENCE = 8
@@ -18,12 +19,13 @@ class Layout:
         self.var = var
         self.run = var / "run"
         self.programs = self.run / "programs"
-        self.records = self.run / "instances"
+        self.records = self.run / INSTANCES
         self.commands = self.run / "commands"
         self.locks = self.run / "locks"
         self.releases = var / "releases"
         self.environments = var / "environments"
         self.log = var / "log"
+        self.outputs = self.log / "environments"
 
     def make(self) -> None:
         for folder in (
@@ -47,7 +49,7 @@ class Layout:
         return self.environments / str(environment) / "data"
 
     def output(self, environment: int, number: int) -> Path:
-        return self.log / "environments" / str(environment) / f"{number}.log"
+        return self.outputs / str(environment) / f"{number}.log"
 
     def record(self, environment: int, number: int) -> "Record":
         return Record(self.records / f"{environment}-{number}")

@@ -5,8 +5,11 @@ import io
 import re
 import socket
 import time
+from pathlib import Path
 
+from deployments.runtimes import relay
 from deployments.runtimes.base import Health
+from deployments.runtimes.control import connect
 
 BODY = 64 * 1024
 PATH = re.compile(r"/[!-~]*")
@@ -37,20 +40,28 @@ class _Deadline(io.RawIOBase):
         return io.BufferedReader(self)
 
 
-def ask(port: int, path: str, host: str, timeout: float) -> Health:
-    """Request `path` once. Healthy is a status from 200 to 399 and at most 64 kB of body within `timeout` seconds."""
+def ask(place: int | Path, path: str, host: str, timeout: float) -> Health:
+    """Request `path` once, from a port of the loopback address or from the relay in a folder.
+
+    Healthy is a status from 200 to 399 and at most 64 kB of body within `timeout` seconds."""
     begun = time.monotonic()
-    healthy, detail = _ask(port, path, host, begun + timeout, timeout)
+    healthy, detail = _ask(place, path, host, begun + timeout, timeout)
     return Health(healthy, detail, time.monotonic() - begun)
 
 
-def _ask(port: int, path: str, host: str, until: float, timeout: float) -> tuple[bool, str]:
+def _connect(place: int | Path, timeout: float) -> socket.socket:
+    if isinstance(place, Path):
+        return connect(place, relay.NAME, timeout)
+    return socket.create_connection(("127.0.0.1", place), timeout)
+
+
+def _ask(place: int | Path, path: str, host: str, until: float, timeout: float) -> tuple[bool, str]:
     if not PATH.fullmatch(path):
         return False, "The health path is not a path: it begins with / and has no spaces."
     lines = (f"GET {path} HTTP/1.1", f"Host: {host}", "User-Agent: portal-health", "Accept: */*", "Connection: close")
     request = "\r\n".join([*lines, "", ""])
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout) as connection:
+        with _connect(place, timeout) as connection:
             connection.sendall(request.encode("ascii"))
             answer = http.client.HTTPResponse(_Deadline(connection, until))  # type: ignore[arg-type]
             answer.begin()

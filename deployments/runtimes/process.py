@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from deployments import packages
 from deployments.runtimes import commands, files, ports, probe, processes
 from deployments.runtimes.base import Finished, Health, Instance, InstanceState, Isolation, RuntimeFailure, Spec, Status
-from deployments.runtimes.isolation import try_sandbox
+from deployments.runtimes.isolation import Found, try_host
 from deployments.runtimes.layout import CODE, PATIENCE, Layout, Record
 from deployments.runtimes.router import Router
 from deployments.runtimes.supervision import Supervision
@@ -67,11 +67,11 @@ class ProcessRuntime:
         )
 
     def isolation(self) -> Isolation:
-        return self._isolation
+        return self._found.isolation
 
     @functools.cached_property
-    def _isolation(self) -> Isolation:
-        return try_sandbox(self.layout.var, self._user(0))
+    def _found(self) -> Found:
+        return try_host(self.layout.var, self._user(0))
 
     def has_release(self, release: str) -> bool:
         return self._release(release).is_dir()
@@ -141,9 +141,12 @@ class ProcessRuntime:
         status = self.status(instance)
         if not spec or status.state is not InstanceState.RUNNING:
             return Health(False, f"It ended: {status.ended}." if status.ended else "It does not run.", 0.0)
-        health = probe.ask(spec["port"], path, self._host(spec["host"]), timeout)
-        # SECURITY: packages share the host's network, so another one may sit on this port and pass for this instance
-        if health.healthy and not processes.listens(spec["port"], self._processes(record)):
+        launcher = record.state.get("launcher", 0)
+        if not processes.listens(spec["port"], None, launcher):
+            return Health(False, "Nothing listens on its port yet.", 0.0)
+        health = probe.ask(record.folder, path, self._host(spec["host"]), timeout)
+        # SECURITY: where packages share a network, another one may sit on this port and pass for this instance
+        if health.healthy and not processes.listens(spec["port"], self._processes(record), launcher):
             return Health(False, "Another process listens on its port.", health.seconds)
         return health
 
@@ -219,6 +222,16 @@ class ProcessRuntime:
                 self.layout.data(environment).rename(aside)
         self._remove(aside)
 
+    def environments(self) -> list[int]:
+        folders = [folder for folder in (self.layout.environments, self.layout.outputs) if folder.is_dir()]
+        names = {path.name for folder in folders for path in folder.iterdir()}
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def forget(self, environment: int) -> None:
+        self.clear(environment)
+        self._remove(self.layout.outputs / str(environment))
+        self._remove(self.layout.environments / str(environment))
+
     def output(self, instance: Instance, lines: int = 50) -> str:
         self._wait_for_last_words(self._record(instance))
         path = self.layout.output(instance.environment, instance.number)
@@ -269,6 +282,7 @@ class ProcessRuntime:
             "user": self._user(spec.instance.environment),
             "memory": self._memory,
             "sandboxed": self.isolation().complete,
+            "separate": self._found.separate,
             "hidden": [str(CODE), str(self.layout.var)],
         }
 

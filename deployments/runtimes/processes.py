@@ -62,13 +62,13 @@ def send(number: signal.Signals, pids: list[int]) -> None:
             continue
 
 
-def listens(port: int, pids: list[int], network: int | str = "self") -> bool:
-    """Say whether one of these processes holds the socket that listens on the port, in the network that a process has.
+def listens(port: int, pids: list[int] | None, network: int | str = "self") -> bool:
+    """Say whether one of these processes, or any (None), holds the socket that listens on the port.
 
     The network is given by the number of a process in it.
     """
     sockets = {f"socket:[{fields[9]}]" for fields in _sockets(network, port, LISTENING)}
-    return bool(sockets) and any(not sockets.isdisjoint(_open_files(pid)) for pid in pids)
+    return bool(sockets) and (pids is None or any(not sockets.isdisjoint(_open_files(pid)) for pid in pids))
 
 
 def connections(port: int, network: int | str = "self") -> int:

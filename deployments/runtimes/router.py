@@ -1,19 +1,19 @@
 """Caddy as the way to the instances: which host name leads to which, and a plain page for those that lead nowhere.
 
 Caddy's configuration never changes while it runs. Where a host leads is the name of one file in the folder `routes`,
-which Caddy looks up with each request: `production--calc/to-3-17-20481` leads to instance 17 of environment 3 on port
-20481. A switch is one rename. Telling Caddy to load another configuration would be a way as well, but its listener
-then gives way to a new one, and with that connections that wait in its queue are reset (seen: 5 of 5,517 requests
-over seven switches) and WebSockets are cut.
+which Caddy looks up with each request: `production--calc/to-3-17` leads to instance 17 of environment 3, whose relay
+listens on a socket in the instance's folder. A switch is one rename. Telling Caddy to load another configuration would
+be a way as well, but its listener then gives way to a new one, and with that connections that wait in its queue are
+reset (seen: 5 of 5,517 requests over seven switches) and WebSockets are cut.
 """
 
 import re
 from pathlib import Path
 from typing import Any
 
-from deployments.runtimes import files, ports
+from deployments.runtimes import files, ports, relay
 from deployments.runtimes.base import Instance, RuntimeFailure
-from deployments.runtimes.layout import Layout, Record
+from deployments.runtimes.layout import INSTANCES, Layout, Record
 
 SOCKET = "caddy.sock"
 CONFIGURATION = "caddy.json"
@@ -87,7 +87,7 @@ class Router:
             self._lead(files.make_private(self._folder / label), record)
 
     def follow(self, record: Record) -> None:
-        """Take up that the instance got another port, came back or ended, where a host leads to it."""
+        """Take up that the instance came back or ended, where a host leads to it."""
         instance = Instance(record.environment, record.number)
         with files.locked(self._lock):
             for label, target in self.routes().items():
@@ -107,9 +107,8 @@ def _name(record: Record | None) -> str:
     spec = record.spec if record else {}
     if record is None or not spec or record.asked_to_stop:
         return STOPPED
-    # SECURITY: the port is anybody's once its instance is gone; no request may find a stranger there
     state = "ended" if "ended" in record.state else "to"
-    return f"{state}-{record.environment}-{record.number}-{spec['port']}"
+    return f"{state}-{record.environment}-{record.number}"
 
 
 def _entry(folder: Path) -> Path | None:
@@ -119,7 +118,8 @@ def _entry(folder: Path) -> Path | None:
 def _instance(entry: Path | None) -> Instance | None:
     if entry is None or entry.name == STOPPED:
         return None
-    _, environment, number, _ = entry.name.split("-")
+    # Version 0.1 put a port behind it
+    _, environment, number, *_ = entry.name.split("-")
     return Instance(int(environment), int(number))
 
 
@@ -153,18 +153,18 @@ def _file(name: str) -> list[dict[str, Any]]:
 
 
 def _proxy() -> dict[str, Any]:
-    """Send the request to the port that the file's name ends with."""
-    port = {"{http.matchers.file.relative}": {"name": "port", "pattern": "-([0-9]+)$"}}
+    """Send the request to the relay of the instance in the file's name."""
+    named = {"{http.matchers.file.relative}": {"name": "instance", "pattern": "/to-([0-9]+-[0-9]+)"}}
     proxy = {
         "handler": "reverse_proxy",
-        "upstreams": [{"dial": "127.0.0.1:{http.regexp.port.1}"}],
+        "upstreams": [{"dial": f"unix/{INSTANCES}/{{http.regexp.instance.1}}/{relay.NAME}"}],
         # Idle connections end soon: so those that are open to a drained instance tell whether requests are, and none is
         # sent on a connection that the instance itself is just closing (gunicorn does after two seconds)
         "transport": {"protocol": "http", "keep_alive": {"idle_timeout": f"{IDLE}s"}},
         # An instance that is just starting again is waited for; only connecting is tried twice
         "load_balancing": {"try_duration": "2s", "try_interval": "50ms"},
     }
-    return {"handler": "subroute", "routes": [{"match": [{"vars_regexp": port}], "handle": [proxy]}]}
+    return {"handler": "subroute", "routes": [{"match": [{"vars_regexp": named}], "handle": [proxy]}]}
 
 
 def _page(status: int, title: str, text: str) -> dict[str, Any]:

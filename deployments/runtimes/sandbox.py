@@ -4,8 +4,9 @@ bubblewrap gives it namespaces of its own for mounts, processes, users, IPC, hos
 read-only system and release, a data folder, a `/tmp`, and no process, file or variable of anyone else. Where the
 portal runs as root the processes also have a user number of their own and no capability at all.
 
-The network is the host's: a package reaches what any program on the host reaches over TCP and can listen on ports.
-Whoever trusts an answer from a port therefore asks whose port it is (`processes.listens`).
+The network is that of the calling process: one of its own where the host allows it (`network.separate`). Where it is
+the host's, a package reaches what any program on the host reaches and can listen on ports; whoever trusts an answer
+from a port therefore asks whose port it is (`processes.listens`).
 """
 
 import json
@@ -16,7 +17,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from deployments.runtimes import cgroups
+from deployments.runtimes import cgroups, network
 
 APP, DATA = "/app", "/data"
 DATABASE = "database.sqlite3"
@@ -56,7 +57,8 @@ class Plan:
     """What to run and with what: folders of the host, the user number (None: the portal's own), what to hide.
 
     `port` is None for a command that serves nothing. `memory` is what it may use in bytes (0: as much as there is),
-    all of it together where there is a group that counts, else each process for itself.
+    all of it together where there is a group that counts, else each process for itself. `separate` says that the
+    caller is in a network of its own (`network.separate`), which the sandbox then has, too.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Plan:
         hidden: tuple[str, ...],
         memory: int = 0,
         group: cgroups.Group | None = None,
+        separate: bool = False,
     ) -> None:
         self.command = command
         self.variables = variables
@@ -80,6 +83,7 @@ class Plan:
         self.hidden = hidden
         self.memory = memory
         self.group = group
+        self.separate = separate
 
 
 class Started:
@@ -128,6 +132,8 @@ def start(plan: Plan, output: int = 1) -> Started:
     told, tell = os.pipe()
     wait, go = os.pipe()
     texts = {SCRIPT: script(plan), **_names(plan.user)}
+    if plan.separate:
+        texts["/etc/resolv.conf"] = network.RESOLVER
     sources = {path: _in_memory(text) for path, text in texts.items()}
     options = _in_memory("\0".join([*_options(plan, tell, wait), *_copies(sources)]) + "\0")
     passed = [tell, wait, options, *sources.values()]
@@ -175,10 +181,10 @@ def _options(plan: Plan, tell: int, wait: int) -> list[str]:
         # Only for setpriv, which gives them up
         for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
             options += ["--cap-add", capability]
-    return options + _system() + _folders(plan)
+    return options + _system(plan.separate) + _folders(plan)
 
 
-def _system() -> list[str]:
+def _system(separate: bool) -> list[str]:
     options = ["--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         path = Path("/", name)
@@ -186,7 +192,8 @@ def _system() -> list[str]:
             options += ["--symlink", str(path.readlink()), str(path)]
         else:
             options += ["--ro-bind-try", str(path), str(path)]
-    found = [path for name in ETC.split() if (path := Path("/etc", name)).exists()]
+    names = set(ETC.split()) - ({"resolv.conf"} if separate else set())
+    found = sorted(path for name in names if (path := Path("/etc", name)).exists())
     # bubblewrap would make them for its own user only
     for folder in sorted({parent for path in found for parent in path.parents if parent.is_relative_to("/etc")}):
         options += ["--perms", "0755", "--dir", str(folder)]

@@ -22,6 +22,13 @@ def node(module_node: LocalNode) -> Iterator[LocalNode]:
 
 
 @pytest.fixture
+def shared_node(tmp_path: Path) -> Iterator[LocalNode]:
+    """A node on a host that can give apps no network of their own."""
+    with running_node(tmp_path / "var", shared_network=True) as node:
+        yield node
+
+
+@pytest.fixture
 def own_node(tmp_path: Path) -> Iterator[LocalNode]:
     """A node for a test that breaks it."""
     with running_node(tmp_path / "var") as node:

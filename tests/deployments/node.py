@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
@@ -127,12 +127,18 @@ class LocalNode:
 
 
 @contextmanager
-def running_node(var: Path) -> Iterator[LocalNode]:
-    """Start supervisord and the router below `var`; every process of theirs is gone afterwards."""
+def running_node(var: Path, shared_network: bool = False) -> Iterator[LocalNode]:
+    """Start supervisord and the router below `var`; every process of theirs is gone afterwards.
+
+    With `shared_network` apps are started as on a host that can give them no network of their own.
+    """
     port = free_port()
     node = Node(var, port, "apps.localhost")
     node.start()
     try:
-        yield LocalNode(var, port, node, ProcessRuntime(var, port))
+        runtime = ProcessRuntime(var, port)
+        if shared_network:
+            runtime._found = replace(runtime._found, separate=False)
+        yield LocalNode(var, port, node, runtime)
     finally:
         node.stop()

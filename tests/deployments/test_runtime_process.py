@@ -203,7 +203,8 @@ def test_it_follows_no_link_to_read_output(node: LocalNode) -> None:
     path.unlink()
 
 
-def test_it_is_not_fooled_by_a_stranger_on_the_instance_s_port(node: LocalNode) -> None:
+def test_it_is_not_fooled_by_a_stranger_on_the_instance_s_port(shared_node: LocalNode) -> None:
+    node = shared_node
     waiting = node.start(empty(node), "sleep 600")
     port = node.runtime.layout.record(waiting.environment, waiting.number).spec["port"]
     thief = node.start(node.release({"app.py": SERVER}), f"PORT={port} python3 app.py", environment=2)
@@ -256,7 +257,7 @@ def test_everything_comes_back_after_supervision_was_killed(tmp_path: Path) -> N
 
 
 def test_an_instance_whose_port_was_taken_comes_back_on_another_one(tmp_path: Path) -> None:
-    with running_node(tmp_path / "var") as node:
+    with running_node(tmp_path / "var", shared_network=True) as node:
         instance = node.serve(ANSWER="here")
         node.runtime.route(HOST, instance)
         port = node.runtime.layout.record(instance.environment, instance.number).spec["port"]

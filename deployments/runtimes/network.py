@@ -1,0 +1,104 @@
+"""A network of its own for what a process starts: nothing of the host in it, and a way out to the world.
+
+slirp4netns carries what goes out, as a user's program on the host: it opens connections for the package and lets none
+in, and none to the host's loopback addresses. No address, route or firewall rule of the host changes.
+"""
+
+import ctypes
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+from pathlib import Path
+
+PROGRAM = "slirp4netns"
+# slirp4netns's own name server, which asks the host's
+RESOLVER = "nameserver 10.0.2.3\n"
+READY_WITHIN = 10.0  # seconds
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # <linux/sched.h>
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1  # <linux/sockios.h>, <linux/if.h>
+INTERFACE = struct.Struct("16sh22x")  # ifreq with flags
+
+
+class NetworkFailure(OSError):
+    """No network of its own could be made; `strerror` says why."""
+
+
+def separate() -> int:
+    """Move this process, which has no other thread, into a network of its own; NetworkFailure where that fails.
+
+    What carries its traffic is a child of this process, whose number is given, and dies with it.
+    """
+    wait, go = os.pipe()
+    ready, tell = os.pipe()
+    try:
+        carrier = _start_carrier(wait, tell, [go, ready])
+        os.close(tell)
+        tell = -1
+        _unshare()
+        _bring_up_loopback()
+        os.write(go, b"1")
+        if not select.select([ready], [], [], READY_WITHIN)[0] or not os.read(ready, 1):
+            raise NetworkFailure(0, f"{PROGRAM} does not work on this host")
+    except OSError as error:
+        raise NetworkFailure(error.errno, f"no network of its own: {error.strerror}") from error
+    finally:
+        for descriptor in (wait, go, ready, tell):
+            if descriptor >= 0:
+                os.close(descriptor)
+    return carrier
+
+
+def die_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
+    """Let the kernel end this process when the one that started it ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def _start_carrier(wait: int, tell: int, others: list[int]) -> int:
+    """Start slirp4netns in the network that this process has now, for the one that it will have."""
+    target = os.getpid()
+    if pid := os.fork():
+        return pid
+    try:
+        die_with_parent()
+        for descriptor in others:
+            os.close(descriptor)
+        if os.read(wait, 1):
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for standard in range(3):
+                os.dup2(nothing, standard)
+            os.set_inheritable(tell, True)
+            os.execvp(PROGRAM, _command(target, tell))  # noqa: S606 - no shell is wanted
+    finally:
+        os._exit(1)
+
+
+def _command(target: int, tell: int) -> list[str]:
+    options = ["--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox", "--enable-seccomp"]
+    # Root made no user namespace for it
+    where = ["--netns-type=path", f"/proc/{target}/ns/net"] if os.geteuid() == 0 else [str(target)]
+    return [PROGRAM, *options, "--ready-fd", str(tell), *where, "tap0"]
+
+
+def _unshare() -> None:
+    user, group = os.geteuid(), os.getegid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET if user == 0 else CLONE_NEWNET | CLONE_NEWUSER):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    if user:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+        # The kernel forgot it as the process got new rights
+        die_with_parent()
+
+
+def _bring_up_loopback() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        asked = INTERFACE.pack(b"lo", 0)
+        flags = INTERFACE.unpack(fcntl.ioctl(any_socket, SIOCGIFFLAGS, asked))[1]
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, INTERFACE.pack(b"lo", flags | IFF_UP))

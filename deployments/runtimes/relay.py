@@ -1,0 +1,188 @@
+"""Carries connections from a unix socket to the port of an instance, which lies in a network of its own."""
+
+import errno
+import os
+import resource
+import selectors
+import socket
+import time
+from pathlib import Path
+
+NAME = "app.sock"
+PIECE = 256 * 1024
+BACKLOG = 4096
+# An instance that is just starting again is waited for that long, in seconds
+PATIENCE, PAUSE = 2.0, 0.05
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+class Half:
+    """One direction of a connection: what came from `source` and did not get into `sink` yet."""
+
+    def __init__(self, source: socket.socket, sink: socket.socket) -> None:
+        self.source, self.sink = source, sink
+        self.waiting = b""
+        self.ended = self.passed_on = False
+
+    def move(self) -> None:
+        """Move what can be moved now; OSError where the connection is broken."""
+        if not self.waiting and not self.ended:
+            try:
+                self.waiting = self.source.recv(PIECE)
+            except BlockingIOError:
+                return
+            self.ended = not self.waiting
+        while self.waiting:
+            try:
+                self.waiting = self.waiting[self.sink.send(self.waiting) :]
+            except BlockingIOError:
+                return
+        if self.ended and not self.passed_on:
+            self.passed_on = True
+            self.sink.shutdown(socket.SHUT_WR)
+
+
+class Connection:
+    """A visitor's connection and the one to the instance that belongs to it."""
+
+    def __init__(self, relay: "Relay", visitor: socket.socket) -> None:
+        self.relay = relay
+        self.visitor = visitor
+        self.until = time.monotonic() + PATIENCE
+        self.interests: dict[socket.socket, int] = {}
+        self.connected = False
+        visitor.setblocking(False)
+        self.connect()
+
+    def connect(self) -> None:
+        self.app = socket.socket()
+        self.app.setblocking(False)
+        self.app.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.halves = Half(self.visitor, self.app), Half(self.app, self.visitor)
+        self._judge(self.app.connect_ex(("127.0.0.1", self.relay.port)))
+
+    def go_on(self) -> None:
+        """Do what can be done now."""
+        if not self.connected:
+            self._judge(self.app.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+            return
+        try:
+            for half in self.halves:
+                half.move()
+        except OSError:
+            self.close()
+            return
+        if all(half.passed_on for half in self.halves):
+            self.close()
+        else:
+            self._watch()
+
+    def close(self) -> None:
+        self._forget(self.app)
+        self._forget(self.visitor)
+        self.app.close()
+        self.visitor.close()
+
+    def _judge(self, error: int) -> None:
+        if error == errno.EINPROGRESS:
+            self._interest(self.app, WRITE)
+        elif not error:
+            self.connected = True
+            self.go_on()
+        elif error == errno.ECONNREFUSED and time.monotonic() < self.until:
+            self._forget(self.app)
+            self.app.close()
+            self.relay.later.append((time.monotonic() + PAUSE, self))
+        else:
+            self.close()
+
+    def _watch(self) -> None:
+        out, back = self.halves
+        for own, reading, writing in ((self.visitor, out, back), (self.app, back, out)):
+            wanted = 0 if reading.ended or reading.waiting else READ
+            self._interest(own, wanted | (WRITE if writing.waiting else 0))
+
+    def _interest(self, own: socket.socket, wanted: int) -> None:
+        before = self.interests.get(own, 0)
+        if wanted == before:
+            return
+        if not wanted:
+            self._forget(own)
+        elif before:
+            self.relay.selector.modify(own, wanted, self)
+        else:
+            self.relay.selector.register(own, wanted, self)
+        self.interests[own] = wanted
+
+    def _forget(self, own: socket.socket) -> None:
+        if self.interests.pop(own, 0):
+            self.relay.selector.unregister(own)
+
+
+class Relay:
+    """All connections to one instance, in one process without threads."""
+
+    def __init__(self, listener: socket.socket, port: int) -> None:
+        self.listener = listener
+        self.port = port
+        self.selector = selectors.EpollSelector()
+        self.later: list[tuple[float, Connection]] = []
+        listener.setblocking(False)
+        self.selector.register(listener, READ)
+
+    def run(self) -> None:
+        while True:
+            for key, _ in self.selector.select(PAUSE if self.later else None):
+                if key.data is None:
+                    self._accept()
+                else:
+                    key.data.go_on()
+            due, now = self.later, time.monotonic()
+            self.later = []
+            for moment, connection in due:
+                if moment <= now:
+                    connection.connect()
+                else:
+                    self.later.append((moment, connection))
+
+    def _accept(self) -> None:
+        try:
+            visitor, _ = self.listener.accept()
+        except BlockingIOError:
+            return
+        except OSError:
+            # No descriptor is free; those who wait are taken when others have gone
+            time.sleep(PAUSE)
+            return
+        Connection(self, visitor)
+
+
+def start(folder: Path, port: int) -> int:
+    """Start a process that relays to the port, and give its number; it ends with the one that started it."""
+    from deployments.runtimes import network
+
+    listener = listen(folder)
+    if pid := os.fork():
+        listener.close()
+        return pid
+    try:
+        network.die_with_parent()
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        Relay(listener, port).run()
+    finally:
+        os._exit(1)
+
+
+def listen(folder: Path) -> socket.socket:
+    """Listen on the folder's socket, whatever was there before."""
+    (folder / NAME).unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    # The path may be longer than the 107 bytes that the kernel takes
+    place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        listener.bind(f"/proc/self/fd/{place}/{NAME}")
+    finally:
+        os.close(place)
+    listener.listen(BACKLOG)
+    return listener
