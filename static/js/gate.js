@@ -66,6 +66,7 @@
           const answer = await fetch(form.action, { method: "POST", body: new FormData(form), redirect: "error" });
           if (!answer.ok) return show(await answer.text());
           renew((await answer.json()).csrf);
+          refresh().catch(() => {});
           leave(true);
         } catch {
           leave(true);
@@ -77,5 +78,15 @@
   // The token changed with the code; the forms of this page go on with the new one
   function renew(token) {
     for (const field of document.querySelectorAll("[name=csrfmiddlewaretoken]")) field.value = token;
+  }
+
+  // Where the page stays, its bar and its padlocks say what they say on a page that is loaded now
+  async function refresh() {
+    const answer = await fetch(location.href, { redirect: "error" });
+    const loaded = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const selector of ["header.top", ".padlock"]) {
+      const [shown, fresh] = [document, loaded].map((page) => [...page.querySelectorAll(selector)]);
+      if (shown.length === fresh.length) shown.forEach((element, place) => element.replaceWith(fresh[place]));
+    }
   }
 })();

@@ -3,7 +3,10 @@
 The others don't lose anything either: without scripts, in the admin, and when another tab opened the window.
 """
 
-from playwright.sync_api import Page, expect
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Page, Route, expect
 
 from tests.journeys import steps
 from tests.journeys.conftest import NewContext
@@ -38,12 +41,33 @@ def test_a_form_that_met_a_closed_window_is_carried_out_after_the_code(
     dialog.get_by_label("Code from your authenticator").fill("12345")
     dialog.get_by_role("button", name="Unlock production for eight hours").click()
     expect(dialog.get_by_text("A code is six digits.")).to_be_visible()
-    steps.enter_code(page, phone)
+    with _says_anew_until_when(page, "**/transport/"):
+        steps.enter_code(page, phone)
+    _begins_a_transport(page)
+    steps.press(page, button)
     steps.runs(page, "Calc 1.0.0", "Production")
     expect(page.get_by_role("definition").filter(has_text="Friday evening")).to_have_text(NOTE, use_inner_text=True)
 
     other_tab.goto("/apps/calc/environments/production/deployments/")
     expect(other_tab.get_by_role("main").get_by_role("rowheader")).to_have_count(1)
+
+
+@contextmanager
+def _says_anew_until_when(page: Page, address: str) -> Iterator[None]:
+    """The page on which the code was entered shows the new window where it stays: here, as nothing takes its form."""
+    before = str(page.get_by_role("banner").locator("time").get_attribute("datetime"))
+    sent: list[Route] = []
+    page.route(address, lambda route: _swallow(route, sent) if route.request.method == "POST" else route.continue_())
+    yield
+    for place in (page.get_by_role("banner"), page.locator(".padlock.open")):
+        expect(place.locator("time")).not_to_have_attribute("datetime", before)
+    assert ["Friday" in str(route.request.post_data) for route in sent] == [True], "once, by itself, with all it had"
+    page.unroute(address)
+
+
+def _swallow(route: Route, sent: list[Route]) -> None:
+    sent.append(route)
+    route.fulfill(status=204)
 
 
 def _begins_a_transport(page: Page) -> None:
