@@ -82,6 +82,8 @@ ADDRESSES = {
     "deployments:packages": DEPLOYER,
     "deployments:upload": DEPLOYER,
     "deployments:package": DEPLOYER,
+    "deployments:download": DEPLOYER,
+    "deployments:delete_package": DEPLOYER,
     "deployments:environment": DEPLOYER,
     "deployments:deployments": DEPLOYER,
     "deployments:job": DEPLOYER,
@@ -111,6 +113,7 @@ DECIDES_PRODUCTION = {
     "environments:offer_hand_over",
     "environments:withdraw_hand_over",
     "environments:accept_hand_over",
+    "deployments:delete_package",
 }
 
 
@@ -279,6 +282,8 @@ def test_addresses_of_other_apps_are_as_if_they_did_not_exist(world: World) -> N
     for path in (
         "/apps/other/",
         f"/apps/calc/packages/{theirs.key}/",
+        f"/apps/calc/packages/{theirs.key}/download/",
+        f"/apps/calc/packages/{theirs.key}/delete/",
         f"/apps/calc/environments/test/transport/?package={theirs.key}",
         "/apps/calc/environments/nowhere/",
         "/apps/calc/environments/test/deployments/99/",

@@ -17,7 +17,9 @@ AT_MOST = {APP_PAGE: 8}
 PAGES = [
     APP_PAGE,
     "/apps/calc-{size}/packages/",
+    "/apps/calc-{size}/packages/?q=calc+1.0&page=2",
     "/apps/calc-{size}/packages/{package}/",
+    "/apps/calc-{size}/packages/{package}/delete/",
     "/apps/calc-{size}/activity/",
     "/apps/calc-{size}/activity/?person=alice&kind=settings&since=2026-01-01",
     "/apps/calc-{size}/environments/test/activity/",
