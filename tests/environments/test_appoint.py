@@ -9,6 +9,8 @@ from django.test import Client
 from accounts.actor import Actor
 from accounts.acts import Act
 from accounts.models import Activity, ProductionWindow, Session, User
+from deployments.manifests import Manifest
+from deployments.models import Package
 from environments import contact, flows
 from environments.access import may
 from environments.authority import NotPermitted
@@ -299,3 +301,25 @@ def test_the_lists_and_the_page_cost_the_same_for_few_and_many(vacant: Cast, dja
     Membership.objects.bulk_create(Membership(app=vacant.app, user=person, role=role) for person in people)
     App.objects.bulk_create(App(name=f"A{n}", slug=f"app-{n}", technical_contact=vacant.alice) for n in range(30))
     assert [cost(page) for page in pages] == few
+
+
+@pytest.mark.parametrize(
+    "address", ["environments/test/", "permissions/test/", "team/", "packages/1.0.0/"], ids=lambda address: address
+)
+def test_no_page_sends_members_to_a_contact_who_is_deactivated(vacant: Cast, address: str, settings: Any) -> None:
+    if "packages" in address:
+        package = Package.objects.create(
+            app=vacant.app,
+            name="calc",
+            version="1.0.0",
+            file="x.zip",
+            size=1,
+            sha256="0" * 64,
+            manifest=Manifest(web="true").as_dict(),
+        )
+        address = f"packages/{package.key}/"
+    answer = signed_in(vacant.bob).get(f"/apps/calc/{address}")
+    page = words(answer)
+    assert "Calc needs a new Technical Contact" in page
+    assert f"mailto:{settings.SUPPORT_EMAIL}" in page
+    assert "Alice, the Technical Contact" not in page
