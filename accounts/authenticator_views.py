@@ -18,7 +18,7 @@ from accounts import authenticators, pending, purposes, refusals, window
 from accounts.actor import Actor
 from accounts.browsers import mark
 from accounts.forms import CodeForm, HelpForm
-from accounts.guards import signed_in
+from accounts.guards import Fields, guard_of, signed_in
 from accounts.http import PortalRequest
 from accounts.models import Authenticator
 from accounts.views import safe_next
@@ -142,9 +142,20 @@ def offer_again(request: HttpRequest, reason: str = "") -> HttpResponse:
 def _confirm(
     request: PortalRequest, title: str, action: str, fields: list[tuple[str, str]], status: int = 200
 ) -> HttpResponse:
-    shown = [(name.replace("_", " ").capitalize(), value) for name, value in fields if value and not _is_secret(name)]
+    shown = _in_words(request, urlsplit(action).path, fields)
     context = {"title": title, "action": action, "fields": fields, "shown": shown, "back": urlsplit(action).path}
     return render(request, "accounts/carry_on.html", context, status=status)
+
+
+def _in_words(request: PortalRequest, path: str, fields: Fields) -> Fields:
+    try:
+        address = resolve(path)
+    except Resolver404:
+        return []
+    guard = guard_of(address.func)
+    if guard and guard.shows:
+        return guard.shows(request, address.kwargs, fields)
+    return [(name.replace("_", " ").capitalize(), value) for name, value in fields if value and not _is_secret(name)]
 
 
 def _is_secret(name: str) -> bool:

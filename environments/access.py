@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from accounts.guards import Guard, View, declare
+from accounts.guards import Guard, Shows, View, declare
 from accounts.http import PortalRequest
 from accounts.models import User
 from environments.models import App, Environment, HandOver, Membership
@@ -53,10 +53,15 @@ def member(doing: str = "", decides_production: bool = False) -> Callable[[View]
 
 
 def deployer(
-    doing: str | Callable[[Any], str] = "", max_body: int | None = None, decides_production: bool = False
+    doing: str | Callable[[Any], str] = "",
+    max_body: int | None = None,
+    decides_production: bool = False,
+    shows: Shows | None = None,
 ) -> Callable[[View], View]:
     """Ask for a role that carries the deploy permission."""
-    return declare(AppGuard(deploys=True, doing=doing, max_body=max_body, decides_production=decides_production))
+    return declare(
+        AppGuard(deploys=True, doing=doing, max_body=max_body, decides_production=decides_production, shows=shows)
+    )
 
 
 def team_reader() -> Callable[[View], View]:

@@ -66,15 +66,16 @@ def set_permissions(environment: Environment, by: Actor, wanted: Grants, seen: G
 
 
 def _read(environment: Environment, by: Actor, wanted: Grants) -> _Table:
-    """Read all that decides, under the app's lock; SECURITY: ids of other apps are as if they did not exist."""
+    """Read all that decides, under the app's lock, which changes of its team and of its roles wait for.
+
+    SECURITY: ids of other apps are as if they did not exist.
+    """
     app = App.objects.select_for_update(no_key=True).filter(pk=environment.app_id).first()
     current = Environment.objects.filter(pk=environment.pk, app=environment.app_id).first()
     if app is None or current is None:
         raise NotPermitted(f"{environment.name} does not exist any more.")
-    # SECURITY: roles are held, too, in one order: who loses the deploy permission at this moment is granted nothing
     people = app.memberships.filter(Q(pk__in=wanted) | Q(user=by.user.pk)).select_related("user", "role")
-    held = people.select_for_update(of=("role",), no_key=True).order_by("role_id", "pk")
-    found = {member.pk: member for member in held}
+    found = {member.pk: member for member in people}
     settings = settings_on([current], found.values())
     standings = {pk: standing_with(m, app, settings.get((pk, current.pk), {})) for pk, m in found.items()}
     actor = next((m for m in found.values() if m.user_id == by.user.pk and m.user.is_active), None)

@@ -46,10 +46,10 @@ class Sent:
     wanted: dict[int, dict[Permission, bool]] = field(default_factory=dict)
     seen: dict[int, dict[Permission, bool]] = field(default_factory=dict)
 
-    def choice(self, member: int, permission: Permission) -> bool | None:
-        """Give what somebody chose; None for a cell that they left as the page showed it."""
-        wanted = self.wanted.get(member, {}).get(permission)
-        return None if wanted is None or wanted == self.seen[member][permission] else wanted
+    def changes(self, member: int) -> dict[Permission, bool]:
+        """Give what somebody chose for a member; cells that they left as the page showed them are no choice."""
+        seen = self.seen.get(member, {})
+        return {p: wanted for p, wanted in self.wanted.get(member, {}).items() if wanted != seen[p]}
 
 
 def read(form: QueryDict) -> Sent:
@@ -90,11 +90,10 @@ class Grid:
         theirs = standing_with(membership, self.app, settings)
         own, contacts = membership.user_id == self.viewer.pk, theirs.is_technical_contact
         production = self.environment.is_production
-        cells = []
+        chosen, cells = self.sent.changes(membership.pk), []
         for permission in Permission:
             held = allowed(permission, theirs, production)
             editable = may_change(permission, self.standing, production, own=own, contacts=contacts)
-            choice = self.sent.choice(membership.pk, permission) if editable else None
             seen = self.sent.seen.get(membership.pk, {}).get(permission, held)
             row = settings.get(permission)
             cells.append(
@@ -102,7 +101,7 @@ class Grid:
                     permission,
                     f"{membership.pk}-{permission}",
                     held,
-                    shown=held if choice is None else choice,
+                    shown=chosen.get(permission, held) if editable else held,
                     editable=editable,
                     was=seen if seen != held else None,
                     row=row if row and row.granted == held else None,

@@ -1,20 +1,25 @@
 """The Permissions page and what belongs to it: who may do what on each environment, seen and set."""
 
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.template.defaultfilters import pluralize
 
 from accounts import refusals
 from accounts.actor import Actor
+from accounts.guards import Fields
+from accounts.http import PortalRequest
 from environments import grants, grid
 from environments.access import AppRequest, deployer, membership_of, standing_of
 from environments.authority import NotPermitted
 from environments.grants import ChangedMeanwhile
 from environments.grid import PAGE, Grid, Row, Sent
+from environments.models import Membership
 from environments.permissions import EXPLAINED, Permission, allowed
 from environments.reach import deployers_of, search
 
@@ -30,7 +35,22 @@ def permissions_start(request: AppRequest, app: str) -> HttpResponse:
     return redirect("environments:permissions", request.app.slug, first.slug)
 
 
-@deployer(doing="Change the node permissions on {environment}")
+def in_words(request: PortalRequest, names: dict[str, Any], fields: Fields) -> Fields:
+    """Say what a form that waits to be confirmed would change: "Bob", "Transport Rights on, API Rights off"."""
+    sent = grid.read(QueryDict(urlencode(fields)))
+    # SECURITY: names are shown to whoever sees them on the page itself, not to everybody who makes up a form
+    teams = Membership.objects.filter(user=request.user, role__deploys=True, app__slug=names["app"]).values("app")
+    members = Membership.objects.filter(app__in=teams, pk__in=sent.wanted, role__deploys=True).select_related("user")
+    chosen = [(member.user.name, sent.changes(member.pk)) for member in members.order_by("user__name", "pk")]
+    shown = [(name, _listed(changes)) for name, changes in chosen if changes]
+    return shown or [("Changes", "None")]
+
+
+def _listed(changes: Mapping[Permission, bool]) -> str:
+    return ", ".join(f"{permission.label} {'on' if granted else 'off'}" for permission, granted in changes.items())
+
+
+@deployer(doing="Change the node permissions on {environment}", shows=in_words)
 def permissions(request: AppRequest, app: str, environment: str) -> HttpResponse:
     """Show and set the node permissions of one environment: members down, permissions across."""
     if request.method == "POST":

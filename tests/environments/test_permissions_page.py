@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -16,7 +17,8 @@ from environments.access import may
 from environments.authority import NotPermitted
 from environments.models import Membership, NodePermission, Role
 from environments.permissions import Permission
-from tests.cast import Cast, make_person, signed_in, unlocked
+from tests.cast import PASSWORD, Cast, make_person, signed_in, unlocked
+from tests.codes import code_of
 
 TEST = "/apps/calc/permissions/test/"
 PRODUCTION = "/apps/calc/permissions/production/"
@@ -381,3 +383,22 @@ def test_every_box_says_whose_and_which_and_every_header_what_it_heads(cast: Cas
     assert "<caption" in page
     for sentence in ("Deploy, roll back, start, stop, change options", "Alice is the Technical Contact"):
         assert sentence in page
+
+
+def test_a_form_that_waits_for_a_code_is_confirmed_in_words(cast: Cast) -> None:
+    alice, erin = signed_in(cast.alice), add_erin(cast)
+    other = flows.create_app(Actor(cast.charlie), "Other", "other").memberships.get().pk
+    bobs, erins = cast.membership(cast.bob).pk, cast.membership(erin).pk
+    form = {f"seen-{pk}-{p}": "0" for pk in (bobs, erins, other) for p in ("transport", "api")}
+    form |= {f"{bobs}-transport": "on", f"{bobs}-api": "on", f"{other}-api": "on"}
+    answer = alice.post(PRODUCTION, form)
+    assert answer.headers["Location"].startswith("/authenticator/?waiting=")
+    alice.post("/authenticator/set-up/", {"step": "password", "password": PASSWORD})
+    answer = alice.post(
+        f"/authenticator/set-up/?{urlsplit(answer.headers['Location']).query}",
+        {"step": "code", "code": code_of(cast.alice)},
+        follow=True,
+    )
+    page = answer.content.decode()
+    assert "<dt>Bob</dt><dd>Transport Rights on, API Rights on</dd>" in page
+    assert page.count("<dt>") == 1, "who is left as they are is not listed, nor members of other apps"
