@@ -19,7 +19,7 @@ from accounts.admin_support import DISABLE, LIFT_WAIT, REJECT, Deed
 from accounts.models import ResetRequest, User
 from environments import admin_contact
 from environments.models import App, Environment, Membership, NodePermission, Role
-from environments.roles import save_role, why_not
+from environments.roles import delete_role, save_role, why_kept, why_not
 from portal.admin_site import PortalAdmin
 from portal.templatetags.portal import inert, moment
 
@@ -156,7 +156,8 @@ class RoleForm(forms.ModelForm[Role]):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        wanted = Role(name=data.get("name", ""), deploys=data.get("deploys", False))
+        rights = {name: data.get(name, False) for name in ("deploys", "manages_team")}
+        wanted = Role(name=data.get("name", ""), **rights)
         refusal = why_not(Role.objects.filter(pk=self.instance.pk).first(), wanted)
         if refusal:
             raise forms.ValidationError(refusal)
@@ -165,10 +166,12 @@ class RoleForm(forms.ModelForm[Role]):
 
 @admin.register(Role)
 class RoleAdmin(PortalAdmin[Role]):
-    """Roles are data: the operator adds and changes them."""
+    """Roles are data: the operator adds and changes them, and deletes those that nobody has."""
 
     list_display = ("name", "deploys", "manages_team", "order")
+    readonly_fields = ("deleting",)
     form = RoleForm
+    actions = None  # each is deleted by itself, after a look at who has it
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active and request.user.is_superuser)
@@ -176,8 +179,18 @@ class RoleAdmin(PortalAdmin[Role]):
     def has_change_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
         return bool(request.user.is_active and request.user.is_superuser)
 
+    def has_delete_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser) and not (obj and why_kept(obj))
+
     def save_model(self, request: Any, obj: Role, form: Any, change: bool) -> None:
         save_role(Actor.of(request, via="admin"), obj)
+
+    def delete_model(self, request: Any, obj: Role) -> None:
+        delete_role(Actor.of(request, via="admin"), obj)
+
+    @admin.display(description="Deleting it")
+    def deleting(self, role: Role) -> str:
+        return (why_kept(role) or "Nobody has it: it can be deleted.") if role.pk else "–"
 
 
 @admin.register(App)
