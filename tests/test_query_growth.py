@@ -28,6 +28,8 @@ PAGES = [
     "/apps/calc-{size}/permissions/test/",
     "/apps/calc-{size}/permissions/production/",
     "/apps/calc-{size}/production-access/",
+    "/apps/calc-{size}/technical-contact/",
+    "/apps/calc-{size}/technical-contact/{member}/",
     "/apps/calc-{size}/environments/test/",
     "/apps/calc-{size}/environments/production/",
     "/apps/calc-{size}/environments/test/transport/",
@@ -75,7 +77,11 @@ def cost(client: Client, address: str) -> int:
 
 def test_a_page_of_an_app_costs_the_same_for_few_and_many(alice: Client) -> None:
     keys = {size: Package.objects.filter(app__slug=f"calc-{size}").earliest("pk").key for size in (FEW, MANY)}
-    costs = {page: [cost(alice, page.format(size=size, package=keys[size])) for size in keys] for page in PAGES}
+    members = {size: Membership.objects.filter(app__slug=f"calc-{size}").latest("pk").pk for size in keys}
+    costs = {
+        page: [cost(alice, page.format(size=size, package=keys[size], member=members[size])) for size in keys]
+        for page in PAGES
+    }
     assert {page: (few, many) for page, (few, many) in costs.items() if few != many} == {}
     assert {page: costs[page] for page, most in AT_MOST.items() if max(costs[page]) > most} == {}
 

@@ -27,11 +27,12 @@ OF_A_PERSON = (
 OF_AN_APP = (
     *("", "packages/", "packages/upload/", "activity/", "team/", "team/invite/", "team/invitations/", "team/leave/"),
     *("permissions/test/", "permissions/acceptance/", "permissions/production/"),
+    *("technical-contact/", "technical-contact/2/"),
 )
 OF_AN_ENVIRONMENT = ("", "transport/", "stop/", "restart/", "start/", "deployments/", "deployments/1/")
 OF_SUPPORT = (
     *("", "accounts/user/", "accounts/user/2/change/", "accounts/activity/", "accounts/resetrequest/"),
-    "accounts/user/disable/?people=1,2",
+    *("accounts/user/disable/?people=1,2", "environments/app/", "environments/app/1/appoint/"),
 )
 
 
