@@ -101,6 +101,8 @@ def request_roll_back(environment: Environment, by: Actor, to: int, note: str, w
     options = used_by(job) if with_options else None
     if with_options and options is None:
         raise Refused(f"The options that {job.package} ran with then are not known. Roll back with those of now.")
+    if options:
+        options = stored(environment).options.back_to(options, job.package.contents)
     return _ask(environment, by, Wish(JobKind.TRANSPORT, job.package, note, job, options))
 
 

@@ -20,6 +20,8 @@ NEEDED = "{name} needs a value: the package has no default for it."
 class ValueField(forms.CharField):
     """A value of one type as the app will get it: nothing is stripped but what a number can't have."""
 
+    goes_without_saying = True  # that it is optional: all but a few are
+
     def __init__(self, kind: ValueType, **options: Any) -> None:
         super().__init__(strip=kind in (ValueType.INTEGER, ValueType.DECIMAL), **options)
         self.kind = kind

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.forms import BoundField
 
@@ -50,6 +51,10 @@ class OptionsForm(ConstantsForm):
         initial = {"health_path": options.health_path, "patience": options.patience, "log_level": options.log_level}
         kwargs["initial"] = initial | kwargs.get("initial", {})
         super().__init__(manifest.constants if manifest else (), options, *args, **kwargs)
+        said = f"As the package says: {manifest.health_path}" if manifest else "As the package says"
+        self.fields["health_path"].help_text = f"{said}, unless another one is set here."
+        patience = f"{settings.HEALTH_PATIENCE}, unless another number is set here."
+        self.fields["patience"].help_text = f"How long a new version may take to get healthy: {patience}"
         self.left_over = sorted(options.constants.keys() - {constant.name for constant in self.constants})
         self._add_boxes()
         self._add_variables()
@@ -84,7 +89,10 @@ class OptionsForm(ConstantsForm):
                 attrs={"autocapitalize": "characters", "autocomplete": "off", "spellcheck": "false"}
             )
             self.fields[f"new-name-{row}"] = forms.CharField(
-                label="Name" if plain else "Name of a secret", required=False, widget=widget
+                label="Name" if plain else "Name of a secret",
+                required=False,
+                widget=widget,
+                help_text="" if plain else "Its value is masked from then on.",
             )
             self.fields[f"new-value-{row}"] = (
                 ValueField(ValueType.STRING, label="Value", required=False, widget=text_widget(""))

@@ -3,25 +3,29 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Max
 from django.forms import BoundField
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
 from accounts.actor import Actor
+from accounts.guards import Fields
+from accounts.http import PortalRequest
 from deployments.errors import ChangedMeanwhile
 from deployments.events import next_time
 from deployments.manifests import ScheduledEvent
-from deployments.models import EventRun
+from deployments.models import EventRun, Live
 from deployments.option_flows import Stored, save_options, stored, waiting_for_restart
 from deployments.option_forms import OptionsForm
 from deployments.overview import Card, card_of
-from environments.access import AppRequest, requires
+from environments.access import AppRequest, environment_of, may, membership_of, requires
 from environments.authority import NotPermitted
 from environments.models import Environment
 from environments.permissions import Permission
@@ -41,8 +45,28 @@ class EventRow:
     next: datetime | None
 
 
+def in_words(request: PortalRequest, names: dict[str, Any], fields: Fields) -> Fields:
+    """Say what a form that waits to be confirmed would change, secrets in words."""
+    membership = membership_of(request.user, names["app"])
+    environment = environment_of(membership.app, names["environment"])
+    # SECURITY: what is set now is shown to whoever sees it on the page itself, behind right and window
+    may_see = may(request.user, environment, Permission.TRANSPORT) and (request.window or not environment.is_production)
+    if not may_see:
+        return []
+    live = Live.objects.filter(environment=environment).select_related("package").first()
+    package = live.package if live else None
+    current = stored(environment)
+    form = OptionsForm(package.contents if package else None, current.options, QueryDict(urlencode(fields)))
+    if not form.is_valid():
+        return [("Options", "Something is to be corrected; the next page says what")]
+    changes = current.options.difference(form.typed())
+    return [(name, f"{before or 'not set'} → {after or 'not set'}") for name, before, after in changes] or [
+        ("Options", "Nothing changes")
+    ]
+
+
 @never_cache
-@requires(Permission.TRANSPORT, doing="Change the options of {environment}")
+@requires(Permission.TRANSPORT, doing="Change the options of {environment}", shows=in_words)
 def options(request: AppRequest, app: str, environment: str) -> HttpResponse:
     """Show what is set on the environment, and save it as one change."""
     card, current = card_of(request), stored(request.environment)

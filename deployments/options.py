@@ -140,6 +140,15 @@ class Options:
             if old.get(name) != new.get(name)
         ]
 
+    def back_to(self, then: "Options", manifest: Manifest) -> "Options":
+        """Give the options of an earlier time again for the package of then.
+
+        Constants that it does not have keep the values of now: a version that has them finds them again.
+        """
+        declared = {constant.name for constant in manifest.constants}
+        kept = {name: setting for name, setting in self.constants.items() if name not in declared}
+        return replace(then, constants={**then.constants, **kept})
+
     def stamped(self, before: "Options", by: str, at: str) -> "Options":
         """Note who set what differs from before, and when; what was a secret stays one."""
         since = {name: moment for name, moment in before.events_on_since.items() if name not in self.events_off}

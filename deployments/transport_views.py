@@ -1,5 +1,6 @@
 """Bringing a version to an environment: a package of the repository, or back to one that ran before."""
 
+from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpResponse
@@ -7,6 +8,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 
 from accounts.actor import Actor
+from accounts.guards import Fields
+from accounts.http import PortalRequest
 from deployments.asking import ask, job_page
 from deployments.file_changes import file_changes
 from deployments.flows import goes_back_to, request_roll_back, request_transport
@@ -14,6 +17,7 @@ from deployments.forms import RollBackForm, TransportForm
 from deployments.models import Job, Package
 from deployments.option_flows import stored, used_by
 from deployments.option_forms import needed_constants
+from deployments.options import SECRET
 from deployments.overview import Card, card_of, difference
 from deployments.words import how_it_changes_over
 from environments.access import AppRequest, requires
@@ -29,8 +33,22 @@ def transporting(request: AppRequest) -> str:
     return f"Transport {package or 'a package'} to {request.environment.name}"
 
 
+def in_words(request: PortalRequest, names: dict[str, Any], fields: Fields) -> Fields:
+    """Say what was filled in on a form that waits to be confirmed; its title says the rest."""
+    labels = {"note": "Note", "options": "Options"}
+    options = {RollBackForm.THEN: "As they were then", RollBackForm.NOW: "As they are now"}
+    shown = []
+    for name, value in fields:
+        kind, _, constant = name.rpartition("constant-")
+        if constant and value:
+            shown.append((constant, SECRET if kind else value))
+        elif name in labels and value:
+            shown.append((labels[name], options.get(value, value)))
+    return shown
+
+
 @never_cache
-@requires(Permission.TRANSPORT, doing=transporting)
+@requires(Permission.TRANSPORT, doing=transporting, shows=in_words)
 def transport(request: AppRequest, app: str, environment: str) -> HttpResponse:
     """Choose a package, see what will change, fill in what it needs, confirm."""
     key = request.POST.get("package") or request.GET.get("package")
@@ -43,7 +61,7 @@ def transport(request: AppRequest, app: str, environment: str) -> HttpResponse:
     card, current = card_of(request), stored(request.environment)
     needed = needed_constants(package.contents, card.package.contents if card.package else None, current.options)
     posted = request.POST if request.method == "POST" else None
-    form = TransportForm(needed, current.options, posted, initial={"revision": current.revision})
+    form = TransportForm(needed, current.options, posted)
     status = 200
     if form.is_bound:
         answer = ask(request, lambda: _request(request, package, form)) if form.is_valid() else ""
@@ -57,6 +75,7 @@ def transport(request: AppRequest, app: str, environment: str) -> HttpResponse:
         "card": card,
         "difference": difference(card.package, package),
         "needs_values": bool(needed),
+        "revision": stored(request.environment).revision if status == 409 else current.revision,
         "files": file_changes(card.package, package) if card.package and card.package != package else None,
         "change_over": _change_over(card, package),
         "active": "overview",
@@ -71,14 +90,14 @@ def rolling_back(request: AppRequest) -> str:
     return f"Roll back {request.environment.name}" + (f" to {job.package_name}" if job else "")
 
 
-@requires(Permission.TRANSPORT, doing=rolling_back)
+@requires(Permission.TRANSPORT, doing=rolling_back, shows=in_words)
 def roll_back(request: AppRequest, app: str, environment: str, number: int) -> HttpResponse:
     """Show what comes back when the environment returns to what a job had brought, and do it."""
     to = _job(request, number)
     if to is None or not goes_back_to(to) or to.package is None:
         raise Http404
     card, current, then = card_of(request), stored(request.environment).options, used_by(to)
-    changes = current.difference(then) if then else []
+    changes = current.difference(current.back_to(then, to.package.contents)) if then else []
     form = RollBackForm(to.package_name, bool(changes), request.POST if request.method == "POST" else None)
     status = 200
     if form.is_bound:

@@ -89,9 +89,11 @@ def contact_or_own(doing: str) -> Callable[[View], View]:
     return declare(AppGuard(contact=True, own=True, decides_production=True, doing=doing))
 
 
-def requires(permission: Permission, doing: str | Callable[[Any], str] = "") -> Callable[[View], View]:
+def requires(
+    permission: Permission, doing: str | Callable[[Any], str] = "", shows: Shows | None = None
+) -> Callable[[View], View]:
     """Ask for a node permission on the environment of the address."""
-    return declare(AppGuard(deploys=True, permission=permission, doing=doing))
+    return declare(AppGuard(deploys=True, permission=permission, doing=doing, shows=shows))
 
 
 def membership_of(user: User, app: str) -> Membership:
