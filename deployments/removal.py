@@ -98,7 +98,7 @@ def _begin(night: date) -> bool:
     now = timezone.now()
     if Nightly.objects.filter(name=NAME, night__gte=night).exists():
         return False
-    Nightly.objects.get_or_create(name=NAME, defaults={"night": date.min})
+    Nightly.objects.get_or_create(name=NAME, defaults={"night": date.min, "busy_until": now})
     waiting = Nightly.objects.filter(name=NAME, night__lt=night, busy_until__lte=now)
     return bool(waiting.update(busy_until=now + TIME_FOR_IT))
 
@@ -131,7 +131,14 @@ def _remove(package: Package, act: Act, by: Actor, reason: str = "") -> None:
     title, name = str(package), str(package.file.name)
     package.delete()
     record(act, by, title, app=package.app, before={"SHA-256": package.sha256}, reason=reason)
-    transaction.on_commit(partial(default_storage.delete, name), robust=True)
+    transaction.on_commit(partial(_remove_file, name))
+
+
+def _remove_file(name: str) -> None:
+    try:
+        default_storage.delete(name)
+    except OSError as error:
+        log.warning("%s could not be removed yet: %s", name, error)
 
 
 def _remove_unknown_files() -> None:
@@ -141,7 +148,7 @@ def _remove_unknown_files() -> None:
             continue
         if not Package.objects.filter(file=name).exists():
             log.info("Removing %s: no package has it.", name)
-            default_storage.delete(name)
+            _remove_file(name)
 
 
 def _stored(folder: str) -> Iterator[str]:
