@@ -19,6 +19,7 @@ from accounts.actor import Actor
 from accounts.acts import Act
 from accounts.models import Activity, User
 from deployments import keeping
+from deployments.deletion import forget_unknown
 from deployments.errors import Refused
 from deployments.models import Job, Live, Nightly, Package
 from deployments.runtimes.base import Runtime, RuntimeFailure
@@ -77,6 +78,7 @@ def tidy_up(runtime: Runtime) -> None:
     if not with_more_to_do:
         _remove_unknown_files()
         _remove_releases(runtime)
+        forget_unknown(runtime)
     mine = Nightly.objects.filter(name=NAME)
     mine.update(busy_until=timezone.now(), **({} if with_more_to_do else {"night": night}))
 

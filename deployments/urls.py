@@ -1,12 +1,19 @@
 from django.urls import path
 
-from deployments import job_views, option_views, package_views, transport_views, views
+from deployments import deletion_views, job_views, option_views, package_views, transport_views, views
 
 app_name = "deployments"
 APP = "apps/<slug:app>/"
+SETTINGS = APP + "settings/"
 ENVIRONMENT = APP + "environments/<slug:environment>/"
 urlpatterns = [
     path(APP, views.app, name="app"),
+    path(SETTINGS + "delete/", deletion_views.delete_app, name="delete_app"),
+    path(
+        SETTINGS + "environments/<slug:environment>/delete/",
+        deletion_views.delete_environment,
+        name="delete_environment",
+    ),
     path(APP + "packages/", package_views.packages, name="packages"),
     path(APP + "packages/upload/", package_views.upload, name="upload"),
     path(APP + "packages/<uuid:package>/", package_views.package, name="package"),

@@ -17,7 +17,7 @@ from accounts.actor import Actor
 from accounts.admin import AuthenticatorColumns, PersonAdmin, with_authenticators
 from accounts.admin_support import DISABLE, LIFT_WAIT, REJECT, Deed
 from accounts.models import ResetRequest, User
-from environments import admin_contact
+from environments import admin_contact, admin_type
 from environments.models import App, Environment, Membership, NodePermission, Role
 from environments.roles import delete_role, save_role, why_kept, why_not
 from portal.admin_site import PortalAdmin
@@ -240,6 +240,23 @@ class EnvironmentAdmin(PortalAdmin[Environment]):
     list_select_related = ("app",)
     ordering = ("app__name", "order", "pk")
     fields = ("name", "slug", "app", "is_production", "host")
+
+    def get_urls(self) -> list[URLPattern]:
+        change = self.admin_site.admin_view(self.change_type)
+        return [path("<path:object_id>/type/", change, name="environments_environment_type"), *super().get_urls()]
+
+    def change_type(self, request: Any, object_id: str) -> HttpResponse:
+        environment = self.get_object(request, unquote(object_id))
+        if environment is None:
+            raise Http404
+        return admin_type.page(request, environment, {**self.admin_site.each_context(request), "opts": self.opts})
+
+    def render_change_form(
+        self, request: Any, context: Any, add: bool = False, change: bool = False, form_url: str = "", obj: Any = None
+    ) -> HttpResponse:
+        if obj:
+            context["support_links"] = admin_type.links(request, obj)
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
 
 @admin.register(Membership)

@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -86,6 +87,8 @@ class Gate:
             return render(request, "403.html", {"refusal": {"text": f"{reason} Nothing was changed."}}, status=403)
         if isinstance(exception, PermissionDenied):
             refusals.note(request, str(exception) or f"the page {request.resolver_match.view_name}")
+        if isinstance(exception, ObjectDoesNotExist | IntegrityError) and _is_gone(request):
+            raise Http404 from exception
         return None
 
 
@@ -149,10 +152,18 @@ def _holds(request: AppRequest, permission: Permission, environment: Environment
 
 def _on_production(request: AppRequest, guard: Guard) -> bool:
     environment = getattr(request, "environment", None)
-    if environment:
-        return bool(environment.is_production)
+    if environment and environment.is_production:
+        return True
     decides = isinstance(guard, AppGuard) and guard.decides_production
     return decides and request.app.environments.filter(is_production=True).exists()
+
+
+def _is_gone(request: Any) -> bool:
+    """Say whether what the address names was deleted while its view was at work."""
+    app, environment = getattr(request, "app", None), getattr(request, "environment", None)
+    if environment:
+        return not Environment.objects.filter(pk=environment.pk).exists()
+    return app is not None and not App.objects.filter(pk=app.pk).exists()
 
 
 def _refuse(

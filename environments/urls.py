@@ -6,18 +6,24 @@ from environments import (
     invitation_views,
     permission_views,
     reach_views,
+    settings_views,
     team_views,
     views,
 )
 
 app_name = "environments"
 ENVIRONMENT = "apps/<slug:app>/environments/<slug:environment>/"
+SETTINGS = "apps/<slug:app>/settings/"
 urlpatterns = [
     path("", views.apps, name="apps"),
     path("apps/new/", views.new_app, name="new_app"),
     path("apps/<slug:app>/activity/", activity_views.activity, name="activity"),
     path("apps/<slug:app>/activity.csv", activity_views.activity_csv, name="activity_csv"),
     path(ENVIRONMENT + "activity/", activity_views.environment_activity, name="environment_activity"),
+    path(SETTINGS, settings_views.settings, name="settings"),
+    path(SETTINGS + "add-environment/", settings_views.add_environment, name="add_environment"),
+    path(SETTINGS + "order/", settings_views.order_environments, name="order_environments"),
+    path(SETTINGS + "environments/<slug:environment>/", settings_views.rename_environment, name="rename_environment"),
     path("invitations/<str:token>/", invitation_views.invitation, name="invitation"),
     path("apps/<slug:app>/team/", team_views.team_page, name="team"),
     path("apps/<slug:app>/team/leave/", team_views.leave, name="leave"),

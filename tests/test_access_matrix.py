@@ -59,6 +59,10 @@ ADDRESSES = {
     "environments:activity": DEPLOYER,
     "environments:activity_csv": DEPLOYER,
     "environments:environment_activity": DEPLOYER,
+    "environments:settings": TEAM,
+    "environments:add_environment": CONTACT,
+    "environments:order_environments": CONTACT,
+    "environments:rename_environment": CONTACT,
     "environments:team": DEPLOYER,
     "environments:invite": TEAM,
     "environments:invitations": DEPLOYER,
@@ -79,6 +83,8 @@ ADDRESSES = {
     "environments:accept_hand_over": CONTACT,
     "environments:decline_hand_over": CONTACT,
     "deployments:app": MEMBER,
+    "deployments:delete_app": CONTACT,
+    "deployments:delete_environment": CONTACT,
     "deployments:packages": DEPLOYER,
     "deployments:upload": DEPLOYER,
     "deployments:package": DEPLOYER,
@@ -99,6 +105,11 @@ ADDRESSES = {
 }
 # What decides about production without naming it in its address (PORTAL, "The two-factor gate", 2)
 DECIDES_PRODUCTION = {
+    "environments:add_environment",
+    "environments:order_environments",
+    "environments:rename_environment",
+    "deployments:delete_app",
+    "deployments:delete_environment",
     "environments:activity_csv",
     "environments:person",
     "environments:production_access",

@@ -161,6 +161,15 @@ def inert(text: object) -> str:
 
 
 @register.filter
+def initials(name: str) -> str:
+    """Give the letters for a picture: the first of two words, else the first two of the only one."""
+    words = ["".join(filter(str.isalnum, word)) for word in name.split()]
+    words = [word for word in words if word]
+    letters = "".join(word[0] for word in words[:2]) if len(words) > 1 else "".join(words)[:2]
+    return letters.upper()[:2] or "?"
+
+
+@register.filter
 def one_line(text: object) -> str:
     """Write a name into a mail: a line break in it would begin a paragraph that its owner wrote."""
     return inert(" ".join(str(text).split()))

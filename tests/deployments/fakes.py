@@ -29,6 +29,7 @@ class FakeRuntime:
         self.failing: set[str] = set()
         self.finished: dict[str, Finished] = {}
         self.isolated = Isolation(True)
+        self.kept: set[int] = set()
 
     def _call(self, name: str, *what: object) -> None:
         self.calls.append(" ".join([name, *map(str, what)]))
@@ -101,6 +102,13 @@ class FakeRuntime:
         self._call("clear", environment)
         if any(instance.environment == environment for instance in self.specs):
             raise RuntimeFailure("Something of the environment still runs, so nothing was removed. Stop it first.")
+
+    def environments(self) -> list[int]:
+        return sorted(self.kept)
+
+    def forget(self, environment: int) -> None:
+        self.clear(environment)
+        self.kept.discard(environment)
 
     def output(self, instance: Instance, lines: int = 50) -> str:
         return "\x1b[31mNo such table"
