@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
+from django.db import IntegrityError
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from accounts import admin_support, staff
 from accounts.actor import Actor
+from accounts.acts import Act
 from accounts.admin_forms import PersonForm
 from accounts.admin_support import DISABLE, LIFT_WAIT, REJECT
 from accounts.authenticators import waits_until
@@ -122,6 +124,12 @@ class PersonAdmin(AuthenticatorColumns, PortalAdmin[User]):
     def lift_waits(self, request: Any, queryset: QuerySet[User]) -> HttpResponse | None:
         return admin_support.send_to_page(request, LIFT_WAIT, queryset)
 
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except IntegrityError:  # somebody got this address at this very moment: now the form says so
+            return super().changeform_view(request, *args, **kwargs)
+
     def save_model(self, request: Any, obj: User, form: Any, change: bool) -> None:
         save = staff.change if change else staff.add
         save(Actor.of(request, via="admin"), obj, form.cleaned_data["groups"])
@@ -149,12 +157,26 @@ class PersonAdmin(AuthenticatorColumns, PortalAdmin[User]):
         }
 
 
+class ActFilter(admin.SimpleListFilter):
+    """The kinds of entries in the words that the record itself uses."""
+
+    title = "kind"
+    parameter_name = "act"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        words = ((act.value, act.label.rstrip(":").capitalize()) for act in Act)
+        return sorted(words, key=lambda pair: pair[1])
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Activity]) -> QuerySet[Activity]:
+        return queryset.filter(act=self.value()) if self.value() else queryset
+
+
 @admin.register(Activity)
 class ActivityAdmin(PortalAdmin[Activity]):
     """The record of what happened: read by those who may, changed by nobody."""
 
     list_display = ("when", "what", "where", "via", "address", "reason")
-    list_filter = (("at", admin.DateFieldListFilter), "via", "act")
+    list_filter = (("at", admin.DateFieldListFilter), "via", ActFilter)
     search_fields = ("actor_name", "target", "app_name", "environment_name", "reason")
     fields = ("when", "what", "where", "before", "after", "reason", "via", "address")
 

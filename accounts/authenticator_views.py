@@ -1,6 +1,5 @@
 """The gate's own pages: the code, help with it, going on with what was interrupted."""
 
-from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
@@ -102,9 +101,11 @@ def help_page(request: PortalRequest) -> HttpResponse:
     if authenticator.blocked_at:
         del form.fields["phone_gone"]
     if form.is_valid():
-        with suppress(authenticators.NotAllowed):  # disabled this very moment: the page says what to do instead
+        try:
             gone = form.cleaned_data.get("phone_gone", False)
             authenticators.ask_for_reset(Actor.of(request), form.cleaned_data["note"], gone)
+        except authenticators.NotAllowed as refused:
+            messages.warning(request, str(refused))
         return redirect("accounts:help")
     newest = request.user.reset_requests.order_by("-asked_at", "-pk").first()
     return render(request, "accounts/help.html", {"form": form, "newest": newest, "authenticator": authenticator})

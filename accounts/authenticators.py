@@ -31,6 +31,7 @@ TOLD_AFTER = 5  # wrong codes in a row
 FAILURES_COUNT_FOR = timedelta(days=90)
 IN_SESSION = "set_up"
 NOTES_MOST = 8000  # characters, however often somebody adds to a request
+ASKED_MOST, ASKED_COUNT_FOR = 5, timedelta(hours=1)  # each time brings mails to three sides
 UNREADABLE = "The portal can't read your authenticator just now. Tell support."
 KEYS_LOST = "The portal lost the key that encrypted it."
 SIX_DIGITS = re.compile(r"[0-9]{6}", re.ASCII)
@@ -274,23 +275,30 @@ def ask_for_reset(by: Actor, note: str, phone_gone: bool = False) -> ResetReques
     """Ask support to disable one's own authenticator; a second request adds its note to the open one.
 
     With `phone_gone` its codes are refused at once. The person, their Technical Contacts and support are told.
-    Raises NotAllowed when no authenticator is in force.
+    Raises NotAllowed when no authenticator is in force, and when asked too often; a gone phone is never too much.
     """
     authenticator = Authenticator.objects.select_for_update().filter(user=by.user, confirmed=True).first()
     if authenticator is None:
         raise NotAllowed("No authenticator is set up for your account, so there is nothing to disable.")
+    blocks = phone_gone and authenticator.blocked_at is None
+    if not blocks and _has_asked_enough(by.user):
+        raise NotAllowed("Support has your request. What you wrote just now was not added: wait an hour, or mail it.")
     request, new = ResetRequest.objects.get_or_create(user=by.user, handled_at=None, defaults={"address": by.address})
     request.note = "\n\n".join(filter(None, [request.note, note.strip()]))[:NOTES_MOST]
     request.phone_gone |= phone_gone
     request.save()
     record(Act.RESET_ASKED, by)
-    blocks = phone_gone and authenticator.blocked_at is None
     if blocks:
         _block(authenticator, Authenticator.Blocked.PHONE_GONE, timezone.now())
         record(Act.PHONE_GONE, by)
     # SECURITY: a thief of the password can ask, too; whoever owns the account hears of it at once
     mail.reset_asked(by, request, blocks, contacts_too=new or blocks)
     return request
+
+
+def _has_asked_enough(user: User) -> bool:
+    since = timezone.now() - ASKED_COUNT_FOR
+    return Activity.objects.filter(actor_id=user.pk, act=Act.RESET_ASKED, at__gt=since).count() >= ASKED_MOST
 
 
 @transaction.atomic

@@ -10,6 +10,7 @@ from accounts.acts import Act
 from accounts.models import Activity, Interrupted
 from accounts.secrets import EncryptedText, Unreadable, is_readable, reencrypt
 
+AT_A_TIME = 200  # rows of one transaction: a code that waits for their lock does not notice
 WRONG = (
     "ENCRYPTION_KEYS does not hold the key that encrypted what is in the database ({what})."
     " Nobody gets through with a code. Add the earlier key behind the newest one; docs/settings.md says how."
@@ -65,35 +66,31 @@ def fit() -> bool:
 
 
 def rotate(dry_run: bool = False) -> list[Count]:
-    """Encrypt everything with the newest key, row by row, while the portal runs. Recorded when something changed."""
-    counts = [_rotate(column, dry_run) for column in columns()]
-    rewritten = [f"{count.column.name}: {count.rewritten}" for count in counts if count.rewritten]
-    if rewritten and not dry_run:
-        Activity.objects.create(
-            act=Act.KEYS_ROTATED, actor_name="The operator", target=", ".join(rewritten)[:300], via="shell"
-        )
+    """Encrypt everything with the newest key, some rows at a time, while the portal runs; each time with its record."""
+    counts = [Count(column) for column in columns()]
+    for count in counts:
+        pks = list(count.column.model._base_manager.order_by("pk").values_list("pk", flat=True))
+        for start in range(0, len(pks), AT_A_TIME):
+            _rotate_rows(count, pks[start : start + AT_A_TIME], dry_run)
     return counts
 
 
-def _rotate(column: Column, dry_run: bool) -> Count:
-    count = Count(column)
-    for pk in list(column.model._base_manager.order_by("pk").values_list("pk", flat=True)):
+@transaction.atomic
+def _rotate_rows(count: Count, pks: list[object], dry_run: bool) -> None:
+    name, before = count.column.field, count.rewritten
+    # The lock that a code is decided under: neither overwrites what the other one writes
+    rows = count.column.model._base_manager.select_for_update().filter(pk__in=pks)
+    for pk, old in list(rows.values_list("pk", name)):
         try:
-            rewritten = _rotate_row(column, pk, dry_run)
+            new = reencrypt(old) if old else None
         except Unreadable:
             count.unreadable += 1
             continue
-        count.rewritten += rewritten
-        count.newest_already += not rewritten
-    return count
-
-
-@transaction.atomic
-def _rotate_row(column: Column, pk: object, dry_run: bool) -> bool:
-    # The lock that a code is decided under: neither overwrites what the other one writes
-    rows = column.model._base_manager.select_for_update().filter(pk=pk)
-    old = rows.values_list(column.field, flat=True).first()
-    new = reencrypt(old) if old else None
-    if new and not dry_run:
-        column.model._base_manager.filter(pk=pk).update(**{column.field: new})
-    return new is not None
+        if new and not dry_run:
+            rows.filter(pk=pk).update(**{name: new})
+        count.rewritten += new is not None
+        count.newest_already += new is None
+    rewritten = count.rewritten - before
+    if rewritten and not dry_run:
+        what = f"{count.column.name}: {rewritten}"
+        Activity.objects.create(act=Act.KEYS_ROTATED, actor_name="The operator", target=what, via="shell")

@@ -1,5 +1,7 @@
 """The pages for what went wrong. Each says what happened and what to do next."""
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -8,9 +10,25 @@ from django.views.decorators.cache import never_cache
 
 from accounts.guards import public
 
+# Django looks at a form's texts before any view does
+TOO_MUCH = {
+    RequestDataTooBig: f"Its texts are longer than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024} kB together.",
+    TooManyFieldsSent: f"It has more than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS} fields.",
+    TooManyFilesSent: f"It has more than {settings.DATA_UPLOAD_MAX_NUMBER_FILES} files.",
+}
+
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    if too_much := next((words for kind, words in TOO_MUCH.items() if isinstance(exception, kind)), ""):
+        return render(request, "413.html", {"too_much": too_much}, status=413)
     return render(request, "400.html", status=400)
+
+
+def not_this_way(request: HttpRequest, bare: HttpResponse) -> HttpResponse:
+    """Give a page instead of the bare answer to a method that an address doesn't take."""
+    page = render(request, "405.html", status=405)
+    page["Allow"] = bare["Allow"]
+    return page
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -5,10 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.admin import ModelAdmin
 from django.contrib.auth.models import Group, Permission
 from django.core import mail
+from django.db import IntegrityError
+from django.http import HttpResponse
 from django.test import Client
 
+from accounts import staff
 from accounts.acts import Act
 from accounts.models import Activity, ProductionWindow, Session, User
 from tests.cast import Cast, make_person, signed_in, unlocked
@@ -68,6 +72,32 @@ def test_an_address_that_somebody_has_is_refused_next_to_the_field(boss: User, c
     answer = unlocked(boss).post(ADD, NEW | {"email": "ALICE@example.org"})
     assert "Somebody has an account with this e-mail address already." in answer.content.decode()
     assert not User.objects.filter(name="Dora Dean").exists()
+
+
+def test_an_address_that_was_taken_at_this_very_moment_is_refused_next_to_the_field(
+    boss: User, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, form_page = unlocked(boss), ModelAdmin.changeform_view
+
+    def collide(*args: Any) -> None:
+        raise IntegrityError("UNIQUE constraint failed")
+
+    def page_while_somebody_is_quicker(*args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return form_page(*args, **kwargs)
+        except IntegrityError:
+            make_person("dora")  # visible as soon as the transaction that lost has ended
+            raise
+
+    monkeypatch.setattr(staff, "add", collide)
+    monkeypatch.setattr(ModelAdmin, "changeform_view", page_while_somebody_is_quicker)
+    answer = client.post(ADD, NEW)
+    assert answer.status_code == 200
+    page = answer.content.decode()
+    assert "Somebody has an account with this e-mail address already." in page
+    assert 'value="Dora Dean"' in page, "what was typed is kept"
+    assert User.objects.get(email="dora@example.org").name == "Dora"
+    assert not Activity.objects.filter(act=Act.PERSON_ADDED).exists()
 
 
 def test_deactivating_ends_sessions_and_windows_at_once(boss: User, cast: Cast) -> None:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.core import mail
 from django.utils import timezone
 
@@ -157,7 +158,7 @@ def test_one_that_is_only_being_set_up_can_not_be_asked_about(cast: Cast) -> Non
 
 def test_notes_do_not_grow_without_end(cast: Cast) -> None:
     unlocked(cast.bob)
-    for _ in range(6):
+    for _ in range(5):
         authenticators.ask_for_reset(Actor(cast.bob), "x" * 2000)
     assert len(ResetRequest.objects.get().note) == authenticators.NOTES_MOST
 
@@ -172,3 +173,28 @@ def test_the_history_of_the_account_shows_it(cast: Cast) -> None:
     client = unlocked(cast.bob)
     client.post(HELP, GONE)
     assert "Had their codes refused: the phone is gone" in client.get("/account/history/").content.decode()
+
+
+def test_nobody_is_flooded_with_mails_about_a_request(cast: Cast) -> None:
+    client = unlocked(cast.bob)
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        pages = [client.post(HELP, {"note": f"Note {n}"}, follow=True).content.decode() for n in range(8)]
+        assert Activity.objects.filter(act=Act.RESET_ASKED).count() == 5
+        assert "was not added" in pages[5]
+        assert "was not added" not in pages[4]
+        assert ResetRequest.objects.get().note.endswith("Note 4")
+        clock.shift(timedelta(hours=1, seconds=1))
+        client.post(HELP, {"note": "Later"})
+        assert ResetRequest.objects.get().note.endswith("Later")
+
+
+def test_however_often_somebody_asked_a_gone_phone_is_refused_at_once(
+    cast: Cast, django_capture_on_commit_callbacks: object
+) -> None:
+    client = unlocked(cast.bob)
+    for _ in range(8):
+        client.post(HELP, {"note": "Again"})
+    with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+        client.post(HELP, GONE)
+    assert Authenticator.objects.get().blocked_at is not None
+    assert subjects_to(cast.bob.email) == ["Your authenticator's codes are refused from now on"]

@@ -14,7 +14,7 @@ from django.apps import apps
 from django.core import mail
 from django.core.checks import Tags, run_checks
 from django.core.management import CommandError, call_command
-from django.db import connection, models
+from django.db import DatabaseError, connection, models
 from django.test import Client
 from django.utils import timezone
 
@@ -87,6 +87,31 @@ def test_it_is_recorded_as_done_on_the_command_line(cast: Cast, settings: Any) -
     rotate()
     entry = Activity.objects.get(act=Act.KEYS_ROTATED)
     assert (entry.via, entry.target) == ("shell", "authenticator secret: 1")
+
+
+def test_without_its_record_nothing_is_encrypted_anew(
+    cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlocked(cast.alice)
+    before = everything_encrypted()
+    settings.ENCRYPTION_KEYS = [NEW, *settings.ENCRYPTION_KEYS]
+
+    def fail(**kwargs: Any) -> None:
+        raise DatabaseError("The record can't be written.")
+
+    monkeypatch.setattr(Activity.objects, "create", fail)
+    with pytest.raises(DatabaseError):
+        rotate()
+    assert everything_encrypted() == before
+
+
+def test_each_lot_of_rows_brings_its_record(cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlocked(cast.alice), unlocked(cast.bob), unlocked(cast.sam)
+    settings.ENCRYPTION_KEYS = [NEW, *settings.ENCRYPTION_KEYS]
+    monkeypatch.setattr(keys, "AT_A_TIME", 2)
+    assert "authenticator secret: 3 encrypted" in rotate()
+    found = Activity.objects.filter(act=Act.KEYS_ROTATED).order_by("pk").values_list("target", flat=True)
+    assert list(found) == ["authenticator secret: 2", "authenticator secret: 1"]
 
 
 def test_a_dry_run_counts_and_changes_nothing(cast: Cast, settings: Any) -> None:

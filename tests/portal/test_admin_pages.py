@@ -10,6 +10,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts import authenticators, pending
 from accounts.actor import Actor
+from accounts.acts import Act
 from accounts.models import Activity, Authenticator, Interrupted, ProductionWindow, ResetRequest, Session, User
 from deployments.models import Job, Live, Package, Step, Worker
 from deployments.states import JobKind, JobState, StepName
@@ -189,6 +190,17 @@ def test_no_address_asks_a_secret_out_letter_by_letter(cast: Cast, question: str
 )
 def test_the_filters_that_are_offered_work(cast: Cast, question: str) -> None:
     assert unlocked(cast.sam).get(f"/admin/accounts/user/?{question}").status_code == 200
+
+
+def test_the_kinds_of_activity_are_offered_in_words(filled: Cast) -> None:
+    sam = unlocked(filled.sam)
+    page = sam.get("/admin/accounts/activity/").content.decode()
+    assert ">Disabled the authenticator of</a>" in page
+    assert not [act.value for act in Act if f">{act.value}<" in page]
+    chosen = sam.get("/admin/accounts/activity/?act=app.created").content.decode()
+    assert "Alice created the app Calc" in chosen
+    assert "Sam opened production access" not in chosen
+    assert "0 activity" in sam.get("/admin/accounts/activity/?act=nothing").content.decode()
 
 
 def test_the_history_of_a_person_is_the_activity_record(cast: Cast) -> None:
