@@ -23,6 +23,7 @@ from environments.access import AppGuard, AppRequest, environment_of, membership
 from environments.authority import NotPermitted
 from environments.models import App, Environment
 from environments.permissions import Permission, allowed
+from portal.errors import not_this_way
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class Gate:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
+        if response.status_code == 405 and not getattr(response, "content", True):
+            return not_this_way(request, response)
         confirmed = getattr(request, CONFIRMED, None)
         if confirmed and not 300 <= response.status_code < 400:
             pending.give_back(confirmed)
