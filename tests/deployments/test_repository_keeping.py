@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import time_machine
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import TestCase
@@ -84,8 +85,7 @@ def test_the_page_says_what_the_night_removed_for_a_day(cast: Cast) -> None:
     assert "Removed last night, because expired: calc 1.0.6, calc 1.0.5" in page
     assert "and 2 more" in page
     entry = Activity.objects.filter(act=Act.PACKAGE_EXPIRED).earliest("pk")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(removal.timezone, "now", lambda: entry.at + timedelta(hours=25))
+    with time_machine.travel(entry.at + timedelta(hours=25)):
         assert removal.removed_lately(cast.app) == []
 
 
