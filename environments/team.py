@@ -47,7 +47,8 @@ def why_not(member: Membership, role: Role | None = None) -> TeamRefused | None:
     name, app = member.user.name, member.app
     if app.technical_contact_id == member.user_id and not (role and role.deploys):
         needs = "needs a role with the deploy permission" if role else "stays in the team"
-        return TeamRefused(f"{name} is the Technical Contact of {app.name} and {needs}. Hand over first.", True)
+        first = "Hand over first." if member.user.is_active else "Support appoints another one first."
+        return TeamRefused(f"{name} is the Technical Contact of {app.name} and {needs}. {first}", hand_over=True)
     if member.role.manages_team and not (role and role.manages_team) and not _has_another_manager(member):
         return TeamRefused(
             f"{name} is the last in the team whose role manages it ({member.role.name})."
