@@ -26,7 +26,7 @@ OF_A_PERSON = (
 )
 OF_AN_APP = (
     *("", "packages/", "packages/upload/", "activity/", "team/", "team/invite/", "team/invitations/", "team/leave/"),
-    *("permissions/test/", "permissions/acceptance/", "permissions/production/"),
+    *("permissions/test/", "permissions/acceptance/", "permissions/production/?q=bob", "production-access/", "team/2/"),
     *("technical-contact/", "technical-contact/2/"),
 )
 OF_AN_ENVIRONMENT = ("", "transport/", "stop/", "restart/", "start/", "deployments/", "deployments/1/")
