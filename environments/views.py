@@ -8,16 +8,24 @@ from django.shortcuts import redirect, render
 from accounts.actor import Actor
 from accounts.guards import signed_in
 from accounts.http import PortalRequest
-from environments import contact, flows
+from environments import contact, flows, start_page
 from environments.forms import NewAppForm
-from environments.models import App
+
+FEW = 5  # apps that are found by looking; a field to search them would be in the way
+LONGEST = 60  # characters of a name
 
 
 @signed_in
 def apps(request: PortalRequest) -> HttpResponse:
-    found = App.objects.for_member(request.user).prefetch_related("environments__live__package")
+    """List the person's apps; the field in the top bar leads straight to the one that is meant."""
+    words = request.GET.get("q", "").strip()[:LONGEST]
+    if "go" in request.GET and (meant := start_page.only_one(request.user, words)):
+        return redirect("deployments:app", meant.slug)
+    page = start_page.page_of(request.user, words, request.GET.get("page"))
     context = {
-        "apps": found,
+        "page": page,
+        "words": words,
+        "searchable": bool(words) or page.paginator.count > FEW,
         "may_create": flows.may_create_app(request.user),
         "offers": contact.offers_to(request.user),
     }
