@@ -227,7 +227,7 @@ def interrupt(job: Job) -> None:
     live = Live.objects.filter(environment=job.environment_id).select_related("package").first()
     # Not "keeps running": one that was stopped on the way only runs again once reconciliation has seen to it
     now = f"{live.package} is what runs there." if live and live.is_running else what_runs(live)
-    if job.kind == JobKind.CLEAR and job.decided_at:
+    if job.kind == JobKind.CLEAR and job.decided_at and live and live.package:
         now += " Its data may be gone already. Clear it again."
     if end(job, JobState.INTERRUPTED, f"The worker ended{during}. {now}"):
         log.warning("%s (%s) was interrupted%s.", job, job.pk, during)
