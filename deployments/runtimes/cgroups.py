@@ -70,15 +70,23 @@ class Group:
 
 def group(var: Path, name: str) -> Group:
     """Give the group of that name, made or not, of the portal below `var`."""
-    return Group([folder / f"{_prefix(var)}{name}" for folder in _parents()])
+    return Group([folder / f"{_prefix(var)}{name}" for folder in _places()])
 
 
 def sweep(var: Path) -> None:
     """Remove the groups of a portal that is not running; killed launchers leave theirs behind."""
-    for parent in _parents():
+    for parent in _places():
         for folder in parent.glob(f"{_prefix(var)}*"):
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def _places() -> list[Path]:
+    """Give the folders in which groups can be made; none on a host that is like nothing known here."""
+    try:
+        return list(_parents())
+    except (OSError, ValueError):
+        return []
 
 
 def _prefix(var: Path) -> str:

@@ -14,8 +14,8 @@ LINE = 16 * 1024  # bytes of a line that are kept
 RATE = 1024 * 1024  # bytes a second that are kept in the long run: a log file of 5 MB in five seconds
 BURST = 5 * 1024 * 1024  # bytes that may come at once
 PIECE = 64 * 1024
-# Bytes a second that are read; it takes the reader a few percent of a processor
-MOST = 50 * 1024 * 1024
+# Bytes a second that are read, which takes the reader about a tenth of a processor
+MOST = 200 * 1024 * 1024
 QUIET = 0.5  # seconds without output after which is said what was dropped
 
 

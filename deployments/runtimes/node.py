@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from deployments.runtimes import files
+from deployments.runtimes import cgroups, files
 from deployments.runtimes.base import RuntimeFailure
 from deployments.runtimes.layout import Layout
 from deployments.runtimes.router import Router
@@ -45,6 +45,7 @@ class Node:
         if self._lock is None or self.supervision.is_up():
             self._let_go()
             raise NodeFailure("The portal is running already. Stop it with Ctrl-C where it was started.")
+        cgroups.sweep(self.layout.var)
         self.supervision.configure([self._router_program(), *self._programs])
         self.router.configure(self._apps_port, self._apps_domain)
         command = ["setpriv", "--pdeathsig", "TERM", "--"]

@@ -17,7 +17,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from deployments.runtimes import cgroups, network
+from deployments.runtimes import cgroups, network, seccomp
 
 APP, DATA = "/app", "/data"
 DATABASE = "database.sqlite3"
@@ -135,8 +135,9 @@ def start(plan: Plan, output: int = 1) -> Started:
     if plan.separate:
         texts["/etc/resolv.conf"] = network.RESOLVER
     sources = {path: _in_memory(text) for path, text in texts.items()}
-    options = _in_memory("\0".join([*_options(plan, tell, wait), *_copies(sources)]) + "\0")
-    passed = [tell, wait, options, *sources.values()]
+    calls = _in_memory(seccomp.program())
+    options = _in_memory("\0".join([*_options(plan, tell, wait, calls), *_copies(sources)]) + "\0")
+    passed = [tell, wait, options, calls, *sources.values()]
     try:
         for descriptor in passed:
             os.set_inheritable(descriptor, True)
@@ -169,7 +170,7 @@ def start_openly(plan: Plan, output: int = 1) -> Started:
         os.close(source)
 
 
-def _options(plan: Plan, tell: int, wait: int) -> list[str]:
+def _options(plan: Plan, tell: int, wait: int, calls: int) -> list[str]:
     options = (
         "--unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup --die-with-parent --new-session "
         f"--hostname app --clearenv --setenv PATH {PATH} --info-fd {tell} --cap-drop ALL "
@@ -181,6 +182,8 @@ def _options(plan: Plan, tell: int, wait: int) -> list[str]:
         # Only for setpriv, which gives them up
         for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
             options += ["--cap-add", capability]
+    if os.fstat(calls).st_size:
+        options += ["--seccomp", str(calls)]
     return options + _system(plan.separate) + _folders(plan)
 
 
@@ -296,8 +299,8 @@ def _until_closing_brace(descriptor: int) -> bytes:
     return text
 
 
-def _in_memory(text: str) -> int:
+def _in_memory(content: str | bytes) -> int:
     descriptor = os.memfd_create("sandbox")
-    os.write(descriptor, text.encode())
+    os.write(descriptor, content.encode() if isinstance(content, str) else content)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor

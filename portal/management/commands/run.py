@@ -16,7 +16,7 @@ from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from deployments.runtimes import ports
+from deployments.runtimes import get_runtime, ports
 from deployments.runtimes.base import RuntimeFailure
 from deployments.runtimes.node import Node, NodeFailure
 from deployments.runtimes.supervision import Program
@@ -58,6 +58,9 @@ class Command(BaseCommand):
             _refuse_taken_ports()
         node.start()
         _wait_until_ready(node)
+        isolation = get_runtime().isolation()
+        for words in filter(None, (isolation.reason, *isolation.gaps)):
+            self.stderr.write(words)
         self.stdout.write(summary())
         self.stdout.flush()
         restarts: list[float] = []
