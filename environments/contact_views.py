@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -14,6 +13,7 @@ from environments import contact
 from environments.access import AppRequest, contact_or_offered, technical_contact
 from environments.forms import HandOverForm
 from environments.models import App
+from environments.reach import search
 
 PAGE = 50
 TAB = {"active": "team"}
@@ -26,14 +26,15 @@ def hand_over(request: AppRequest, app: str) -> HttpResponse:
         context = _changes(request.app) | {"offer": request.offer, "new": request.user}
         return render(request, "environments/hand_over_answer.html", context)
     made = getattr(request.app, "hand_over", None)
+    stands = made is not None and made.stands_at(timezone.now())
     asked = request.GET.get("q", "").strip()
     found = contact.candidates(request.app)
-    if asked:
-        found = found.filter(Q(user__name__icontains=asked) | Q(user__email__icontains=asked))
+    if made and stands:
+        found = found.exclude(pk=made.offered_to_id)
     context = TAB | {
         "offer": made,
-        "stands": made is not None and made.stands_at(timezone.now()),
-        "page": Paginator(found, PAGE).get_page(request.GET.get("page")),
+        "stands": stands,
+        "page": Paginator(search(found, asked), PAGE).get_page(request.GET.get("page")),
         "asked": asked,
     }
     return render(request, "environments/hand_over.html", context)

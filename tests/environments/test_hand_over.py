@@ -81,6 +81,7 @@ def test_alice_chooses_sees_what_changes_types_the_name_and_bob_gets_a_mail(
         answer = alices.post(page_for(cast, cast.bob), {"name": " calc "}, follow=True)
     assert "Offered to Bob, who was told by mail. It stands for seven days." in words(answer)
     assert "Offered to Bob</h2>" in words(answer)
+    assert page_for(cast, cast.bob) not in answer.content.decode()
     assert contact_now(cast) == cast.alice
     assert told("bob@example.org") == ["Alice offers you the role of the Technical Contact of Calc"]
     letter: Any = next(message for message in mail.outbox if message.to == ["bob@example.org"])

@@ -104,5 +104,5 @@ def _accepts(page: Page, phone: steps.Phone, inspector: Inspector) -> None:
     steps.enter_code(page, phone)
     steps.sees(page, "Become the Technical Contact of Calc?")
     inspector.visit(HAND_OVER)
-    steps.press(page, "Accept")
+    steps.press(page, "Become the Technical Contact")
     _says(page, "You are the Technical Contact of Calc now. Alice Adams was told.")
