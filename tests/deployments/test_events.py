@@ -65,7 +65,7 @@ def test_it_runs_at_its_time_with_the_release_and_options_of_what_runs(cast: Cas
         given.extend(args)
         return run_it(*args)
 
-    runtime.run = noted  # type: ignore[method-assign]
+    runtime.run = noted  # type: ignore[assignment, method-assign]
     assert look(runtime, HALF_PAST_TWO - SECOND) == []
     (run,) = look(runtime, HALF_PAST_TWO)
     assert (run.state, run.result, run.output) == ("done", "Exit code 0.", "done\n")

@@ -5,18 +5,23 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from threading import Barrier
 from typing import Any
 
 import pytest
 from django.db import connection, connections
 from django.db.utils import OperationalError
+from django.utils import timezone
 
 from accounts.actor import Actor
-from deployments.errors import AlreadyAsked
-from deployments.flows import request_job
-from deployments.models import Job, Package
+from deployments.errors import AlreadyAsked, Refused
+from deployments.events import take_due
+from deployments.flows import cancel_job, request_job
+from deployments.models import EventClock, EventRun, Job, Live, Package
 from deployments.models import Worker as WorkerRow
+from deployments.option_flows import save_options, stored
+from deployments.options import Options, Setting
 from deployments.states import JobKind
 from deployments.worker import Worker, is_alive
 from tests.cast import Cast, make_cast, signed_in
@@ -187,3 +192,42 @@ def test_a_database_that_is_away_for_a_while_is_waited_for(
     job.refresh_from_db()
     assert job.state == "done", job.result
     assert "The database does not answer" in caplog.text
+
+
+def test_cancelling_and_claiming_at_once_end_in_one_of_the_two(cast: Cast) -> None:
+    """Whoever is first: the job is cancelled and never begins, or it runs and heeds what was asked."""
+    for number in range(5):
+        runtime = FakeRuntime()
+        job = request_job(
+            JobKind.TRANSPORT, cast.test, Actor(cast.alice), make_package(cast.app, cast.alice, f"1.{number}")
+        )
+        answers = at_once(
+            [
+                lambda job=job: cancel_job(cast.test, Actor(cast.alice), job.number),  # type: ignore[misc]
+                lambda runtime=runtime: Worker(runtime, "worker").run_once(),  # type: ignore[misc]
+            ]
+        )
+        job.refresh_from_db()
+        assert not isinstance(answers[1], Exception), answers
+        assert job.state == ("done" if isinstance(answers[0], Refused) else "cancelled"), (answers, job.result)
+        assert not Job.objects.active().exists()
+
+
+def test_two_who_save_options_at_once_do_not_overwrite_each_other(cast: Cast) -> None:
+    values = [Options(variables={name: Setting("x")}) for name in ("A", "B", "C", "D")]
+    answers = at_once([lambda o=o: save_options(cast.test, Actor(cast.alice), o, 0) for o in values])  # type: ignore[misc]
+    assert sorted(type(answer).__name__ for answer in answers) == ["ChangedMeanwhile"] * 3 + ["list"]
+    assert len(stored(cast.test).options.variables) == 1
+
+
+def test_workers_at_once_run_an_event_once(cast: Cast) -> None:
+    event = {"name": "Tick", "command": "true", "interval": 60}
+    package = make_package(cast.app, cast.alice, scheduled_events=[event])
+    request_job(JobKind.TRANSPORT, cast.test, Actor(cast.alice), package)
+    Worker(FakeRuntime(), "worker").run_once()
+    now = timezone.now()
+    EventClock.objects.create(pk=1, looked_at=now - timedelta(seconds=60))
+    Live.objects.update(since=now - timedelta(hours=1))
+    taken = at_once([lambda n=n: take_due(f"worker-{n}", now) for n in range(4)])  # type: ignore[misc]
+    assert sorted(map(len, taken)) == [0, 0, 0, 1], taken
+    assert EventRun.objects.count() == 1
