@@ -7,12 +7,13 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.http import QueryDict
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.actor import Actor
 from accounts.models import Activity, ProductionWindow, User
-from environments import flows, grants
+from environments import flows, grants, grid
 from environments.access import may
 from environments.authority import NotPermitted
 from environments.models import Membership, NodePermission, Role
@@ -306,6 +307,11 @@ def test_ids_of_other_apps_are_as_if_their_members_had_left_and_other_fields_are
 def test_odd_fields_are_not_read(cast: Cast, name: str) -> None:
     assert signed_in(cast.alice).post(TEST, {name: "0", name.removeprefix("seen-"): "on"}).status_code == 302
     assert not NodePermission.objects.exists()
+
+
+def test_no_form_is_read_beyond_what_a_page_can_show() -> None:
+    form = QueryDict("&".join(f"seen-{member}-api=0&seen-{member}-transport=1" for member in range(1, 200)))
+    assert list(grid.read(form).seen) == list(range(1, grid.PAGE + 1))
 
 
 def test_search_and_pages_are_kept_from_one_environment_to_the_next(cast: Cast) -> None:
