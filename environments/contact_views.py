@@ -11,9 +11,9 @@ from django.utils import timezone
 from accounts.actor import Actor
 from environments import contact
 from environments.access import AppRequest, contact_or_offered, technical_contact
-from environments.forms import HandOverForm
 from environments.models import App
 from environments.reach import search
+from environments.settings_forms import TypedNameForm
 
 PAGE = 50
 TAB = {"active": "team"}
@@ -55,7 +55,7 @@ def offer(request: AppRequest, app: str, member: int) -> HttpResponse:
     if refusal:
         messages.warning(request, refusal)
         return redirect("environments:hand_over", request.app.slug)
-    form = HandOverForm(request.app, request.POST or None)
+    form = TypedNameForm(request.app.name, request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
             contact.offer(request.app, Actor.of(request), to)

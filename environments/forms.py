@@ -1,13 +1,10 @@
 """What people type about apps, teams and permissions."""
 
-from typing import Any
-
 from django import forms
 from django.core.exceptions import ValidationError
 
 from environments.flows import FIRST_ENVIRONMENTS
 from environments.models import App, host_label
-from portal.templatetags.portal import inert
 
 
 class NewAppForm(forms.ModelForm[App]):
@@ -39,21 +36,3 @@ class NewAppForm(forms.ModelForm[App]):
         except ValueError as error:
             raise ValidationError("This short name is too long for a host name.") from error
         return slug
-
-
-class HandOverForm(forms.Form):
-    """What is typed to offer the Technical Contact's role: the app's name, so that nobody does it by the way."""
-
-    name = forms.CharField(max_length=200, widget=forms.TextInput(attrs={"autocomplete": "off"}))
-
-    def __init__(self, app: App, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.app = app
-        self.fields["name"].label = f"Type {inert(app.name)} to confirm"
-        self.fields["name"].error_messages["required"] = f"Type {inert(app.name)}, the name of the app."
-
-    def clean_name(self) -> str:
-        typed, meant = (" ".join(text.split()).casefold() for text in (self.cleaned_data["name"], self.app.name))
-        if typed != meant:
-            raise ValidationError(f"This is not the name of the app. Type {inert(self.app.name)}.")
-        return self.app.name

@@ -29,6 +29,7 @@ CONTRACT = {
     "changing members: inviting": "environments:invite",
     "changing members: removing": "environments:remove_member",
     "changing members: leaving": "environments:leave",
+    "environment settings": "environments:add_environment",
     "the permissions CSV": "environments:permissions_csv",
     "Who can reach production": "environments:production_access",
 }

@@ -89,7 +89,7 @@ def _offers(page: Page, inspector: Inspector) -> None:
     inspector.visit(page.url)
     page.get_by_label("Type Calc to confirm").fill("Bob")
     steps.press(page, "Offer it to Bob Brown")
-    expect(page.get_by_text("This is not the name of the app. Type Calc.")).to_be_visible()
+    expect(page.get_by_text("This is not the name. Type Calc.")).to_be_visible()
     page.get_by_label("Type Calc to confirm").fill("Calc")
     steps.press(page, "Offer it to Bob Brown")
     _says(page, "Offered to Bob Brown, who was told by mail. It stands for seven days.")
