@@ -4,6 +4,7 @@ import logging
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core import mail
@@ -45,6 +46,7 @@ def test_somebody_new_sets_name_and_password_and_is_in_the_team(cast: Cast, alic
     assert (dora.name, dora.check_password("seven green bottles")) == ("Dora Dean", True)
     assert cast.membership(dora).role.name == "Business Engineer"
     assert is_signed_in_as(browser, dora)
+    assert dora.sessions.get().reference, "a session like any other, which the account page lists"
     assert not Invitation.objects.exists()
     entry = Activity.objects.filter(app_id=cast.app.pk).first()
     assert entry
@@ -154,6 +156,12 @@ def test_the_address_of_the_account_is_the_invitations_whatever_the_form_says(ca
     assert cast.membership(dora).role.name == "Business Engineer"
 
 
+def test_the_flow_gives_the_account_the_address_that_was_invited(cast: Cast, alices: Invitations) -> None:
+    shown = invitations.find(token_of(alices.send()))
+    invitations.accept_as_new(shown, Actor(User(email="other@example.org", name="Dora")))
+    assert User.objects.get(name="Dora").email == EMAIL
+
+
 def not_valid(path: str, client: Client | None = None) -> str:
     answers = [getattr(client or Client(), method)(path) for method in ("get", "post")]
     assert [answer.status_code for answer in answers] == [404, 404]
@@ -253,6 +261,19 @@ class TestItDiesWithItsSender:
     def test_whose_authenticator_was_disabled(self, cast: Cast, path: str) -> None:
         authenticators.disable(self.mia(), Actor(cast.sam, via="admin"), "Lost the phone.", "By video.")
         self.assert_dead(cast, path)
+
+    def test_whose_authenticator_was_disabled_after_the_window_ended(self, cast: Cast, path: str) -> None:
+        ProductionWindow.objects.update(ended_at=timezone.now(), ended_why=ProductionWindow.End.SIGNED_OUT)
+        authenticators.disable(self.mia(), Actor(cast.sam, via="admin"), "Lost the phone.", "By video.")
+        self.assert_dead(cast, path)
+
+    def test_whose_earlier_window_was_ended_for_cause_is_trusted(self, cast: Cast, path: str) -> None:
+        """What was withdrawn before the invitation was sent says nothing about it."""
+        window = ProductionWindow.objects.get(user=self.mia())
+        window.pk = uuid4()
+        window.ended_at, window.ended_why = window.opened_at, ProductionWindow.End.PASSWORD
+        window.save(force_insert=True)
+        assert Client().post(path, NEW).status_code == 302
 
     def test_whose_window_merely_ended_is_trusted(self, cast: Cast, path: str) -> None:
         ProductionWindow.objects.update(ended_at=timezone.now(), ended_why=ProductionWindow.End.SIGNED_OUT)
