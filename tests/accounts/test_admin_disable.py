@@ -41,7 +41,7 @@ def test_disabling_ends_the_window_tells_the_person_and_keeps_the_reason(
 
 
 @pytest.mark.parametrize("reason", ["", "   "])
-def test_without_a_reason_nothing_happens_and_the_page_says_so(cast: Cast, reason: str) -> None:
+def test_support_can_not_disable_without_a_reason(cast: Cast, reason: str) -> None:
     unlocked(cast.alice)
     answer = unlocked(cast.sam).post(
         page_for(cast.alice), {"people": cast.alice.pk, "reason": reason, "identity_check": CHECK}
@@ -50,7 +50,7 @@ def test_without_a_reason_nothing_happens_and_the_page_says_so(cast: Cast, reaso
     assert Authenticator.objects.filter(user=cast.alice).exists()
 
 
-def test_ones_own_is_left_out_and_said_so(cast: Cast) -> None:
+def test_support_can_not_disable_their_own(cast: Cast) -> None:
     client = unlocked(cast.sam)
     page = client.get(page_for(cast.sam)).content.decode()
     assert "You can&#x27;t disable your own authenticator. Ask a colleague in support." in page

@@ -157,7 +157,7 @@ def test_a_forged_form_makes_no_superuser_and_sets_no_password(boss: User, cast:
 
 
 @pytest.mark.parametrize("forged", [{"is_superuser": "on"}, {"is_staff": "on"}, {"name": "Mallory"}])
-def test_support_changes_nobody_least_of_all_themselves(cast: Cast, forged: dict[str, str]) -> None:
+def test_support_can_not_change_anybody_least_of_all_themselves(cast: Cast, forged: dict[str, str]) -> None:
     client = unlocked(cast.sam)
     for person in (cast.sam, cast.bob):
         assert client.post(change(person), form(person) | forged).status_code == 403
@@ -174,7 +174,7 @@ def test_a_permission_handed_to_staff_does_not_let_them_change_people(cast: Cast
     assert client.post(f"/admin/accounts/user/{cast.bob.pk}/delete/", {"post": "yes"}).status_code == 403
 
 
-def test_there_is_no_page_that_sets_a_password(boss: User, cast: Cast) -> None:
+def test_support_can_not_set_passwords_there_is_no_page_for_it(boss: User, cast: Cast) -> None:
     client = unlocked(boss)
     assert client.get(f"/admin/accounts/user/{cast.bob.pk}/password/").status_code != 200
     assert client.get("/admin/password_change/").headers["Location"] == "/account/password/"

@@ -148,7 +148,7 @@ def fail(cast: Cast, times: int) -> None:
                 assert client.post(CODE, {"code": code_of(cast.alice)}).status_code == 302
 
 
-def test_fifty_wrong_codes_block_the_authenticator(
+def test_fifty_wrong_codes_block_the_authenticator_though_right_ones_came_in_between(
     enrolled: Cast, mailoutbox: list[object], django_capture_on_commit_callbacks: object
 ) -> None:
     fail(enrolled, BLOCKED_AFTER)

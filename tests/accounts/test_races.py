@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from threading import Barrier
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import Authenticator, ProductionWindow
 from tests.cast import Cast, forget_last_step, make_cast, signed_in, unlocked
@@ -45,7 +48,7 @@ def enter(client: Client, code: str) -> Callable[[], int]:
     return lambda: client.post(CODE, {"code": code}).status_code
 
 
-def test_one_code_from_twenty_sessions_opens_one_window(enrolled: Cast) -> None:
+def test_twenty_sessions_with_one_code_at_once_open_one_window_and_nineteen_are_refused(enrolled: Cast) -> None:
     code = code_of(enrolled.alice)
     clients = [signed_in(enrolled.alice) for _ in range(20)]
     answers = at_once([enter(client, code) for client in clients])
@@ -53,12 +56,14 @@ def test_one_code_from_twenty_sessions_opens_one_window(enrolled: Cast) -> None:
     assert ProductionWindow.objects.filter(ended_at=None).count() == 1
 
 
-def test_twenty_wrong_codes_over_twenty_sessions_count_for_one_person(enrolled: Cast) -> None:
+def test_twenty_wrong_over_twenty_sessions_then_a_right_one_is_refused_until_the_delay_ends(enrolled: Cast) -> None:
     wrong = wrong_code(enrolled.alice)
     at_once([enter(signed_in(enrolled.alice), wrong) for _ in range(20)])
     assert Authenticator.objects.get(user=enrolled.alice).throttling_failure_count >= 1
     assert signed_in(enrolled.alice).post(CODE, {"code": code_of(enrolled.alice)}).status_code == 429
     assert not ProductionWindow.objects.filter(ended_at=None).exists()
+    with time_machine.travel(timezone.now() + timedelta(hours=1, seconds=1)):
+        assert signed_in(enrolled.alice).post(CODE, {"code": code_of(enrolled.alice)}).status_code == 302
 
 
 def test_a_double_click_opens_one_window_and_both_are_let_in(enrolled: Cast) -> None:

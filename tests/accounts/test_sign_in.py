@@ -1,9 +1,13 @@
 """Signing in: by e-mail and password, throttled, the same answer for everybody who fails."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import time_machine
+from axes.models import AccessAttempt
 from django.contrib.auth.hashers import identify_hasher
 from django.core import mail
 from django.db import connection
@@ -14,8 +18,9 @@ from django.utils import timezone
 from accounts import views
 from accounts.acts import Act
 from accounts.models import Activity, Session, User
-from accounts.people import ACCOUNT_LIMIT
+from accounts.people import ACCOUNT_LIMIT, ADDRESS_LIMIT
 from tests.cast import PASSWORD, Cast, signed_in
+from tests.hashers import QuickArgon2
 
 SIGN_IN = "/sign-in/"
 
@@ -95,6 +100,56 @@ def test_passwords_are_argon2id_and_fifteen_characters_long(cast: Cast) -> None:
     client = signed_in(cast.alice)
     data = {"old_password": PASSWORD, "new_password1": "fourteen chars", "new_password2": "fourteen chars"}
     assert "at least 15 characters" in client.post("/account/password/", data).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("password", "why"),
+    [
+        ("fourteen chars", "at least 15 characters"),
+        ("1q2w3e4r5t6y7u8i9o0p", "too common"),
+        ("alice@example.org", "too similar"),
+        ("aaaaaaaaaaaaaaaaaaab", ""),
+    ],
+)
+def test_a_password_is_long_neither_common_nor_like_the_account_and_of_any_composition(
+    cast: Cast, password: str, why: str
+) -> None:
+    data = {"old_password": PASSWORD, "new_password1": password, "new_password2": password}
+    answer = signed_in(cast.alice).post("/account/password/", data)
+    assert (answer.status_code == 302) == (not why)
+    assert why in answer.content.decode()
+
+
+def test_unknown_inactive_and_known_accounts_take_the_same_work(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of an answer is that of one password hash and of the questions to the database."""
+    User.objects.filter(pk=cast.charlie.pk).update(is_active=False)
+    hashed = Mock()
+    for name in ("encode", "verify"):
+        monkeypatch.setattr(QuickArgon2, name, counted(getattr(QuickArgon2, name), hashed))
+    work = []
+    for number, email in enumerate((cast.alice.email, cast.charlie.email, "nobody@example.org")):
+        hashed.reset_mock()
+        with CaptureQueriesContext(connection) as queries:
+            assert attempt(email, address=f"192.0.2.{number}") == 200
+        work.append((hashed.call_count, len(queries)))
+    assert work == [(1, work[0][1])] * 3
+
+
+def counted(real: Callable[..., Any], counter: Mock) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        counter()
+        return real(*args)
+
+    return call
+
+
+def test_a_hundred_wrong_passwords_from_one_address_make_everybody_there_wait(cast: Cast) -> None:
+    for n in range(ADDRESS_LIMIT):
+        AccessAttempt.objects.create(
+            username=f"{n}@example.org", ip_address="192.0.2.1", failures_since_start=1, attempt_time=timezone.now()
+        )
+    assert attempt(cast.alice.email, PASSWORD) == 429
+    assert attempt(cast.alice.email, PASSWORD, "192.0.2.2") == 302
 
 
 def test_signing_out_takes_a_post(cast: Cast) -> None:

@@ -4,13 +4,16 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group
+from django.contrib.auth.models import Permission as AdminPermission
 from django.test import Client
 from django.utils import timezone
 
 from accounts import authenticators, pending
 from accounts.actor import Actor
 from accounts.models import Authenticator, ProductionWindow, Session
+from environments.models import Membership, NodePermission, Role
+from environments.permissions import Permission
 from tests.cast import PASSWORD, Cast, signed_in, unlock, unlocked
 from tests.codes import code_of, wrong_code
 
@@ -24,7 +27,7 @@ def is_open(client: Client) -> bool:
 
 def sams_actor(cast: Cast) -> Actor:
     group, _ = Group.objects.get_or_create(name="Support")
-    group.permissions.add(Permission.objects.get(codename="disable_authenticator"))
+    group.permissions.add(AdminPermission.objects.get(codename="disable_authenticator"))
     return Actor(cast.sam, via="admin")
 
 
@@ -81,7 +84,7 @@ def test_a_stamp_in_the_future_is_closed(cast: Cast) -> None:
     assert not is_open(client)
 
 
-def test_the_old_session_id_is_dead_and_the_csrf_token_new(cast: Cast) -> None:
+def test_after_the_step_up_the_old_session_id_is_dead_and_the_csrf_token_new(cast: Cast) -> None:
     client = signed_in(cast.alice)
     client.get("/authenticator/set-up/")
     old_session, old_csrf = client.cookies["session"].value, client.cookies["csrf"].value
@@ -107,7 +110,7 @@ def test_the_window_id_in_another_session_opens_nothing(cast: Cast) -> None:
     assert not is_open(other)
 
 
-def test_it_ends_at_sign_out(cast: Cast) -> None:
+def test_no_window_after_sign_out_nor_after_signing_in_again_in_the_same_browser(cast: Cast) -> None:
     client = unlocked(cast.alice)
     answer = client.post("/sign-out/")
     assert "Clear-Site-Data" in answer.headers
@@ -116,7 +119,7 @@ def test_it_ends_at_sign_out(cast: Cast) -> None:
     assert not is_open(client)
 
 
-def test_the_next_person_in_the_browser_has_none(cast: Cast) -> None:
+def test_no_window_for_the_next_person_in_the_browser(cast: Cast) -> None:
     client = unlocked(cast.alice)
     client.post("/sign-out/")
     client.post("/sign-in/", {"username": cast.bob.email, "password": PASSWORD})
@@ -131,7 +134,7 @@ def test_it_ends_when_its_person_ends_it(cast: Cast) -> None:
     assert "Production access until" not in client.get("/").content.decode()
 
 
-def test_it_closes_in_every_session_on_password_change(cast: Cast) -> None:
+def test_it_closes_in_every_session_on_password_change_at_the_very_next_request(cast: Cast) -> None:
     one, two = unlocked(cast.alice), signed_in(cast.alice)
     unlock(two, cast.alice)
     new = "another long enough password"
@@ -143,7 +146,7 @@ def test_it_closes_in_every_session_on_password_change(cast: Cast) -> None:
     assert not ProductionWindow.objects.filter(ended_at=None).exists()
 
 
-def test_it_closes_on_the_very_next_request_when_support_disables_the_authenticator(cast: Cast) -> None:
+def test_it_closes_at_the_very_next_request_when_the_authenticator_is_disabled(cast: Cast) -> None:
     client = unlocked(cast.alice)
     authenticators.disable(cast.alice, sams_actor(cast), "New phone", "Called her back")
     answer = client.get(GUARDED, follow=True)
@@ -164,22 +167,29 @@ def test_it_closes_when_the_authenticator_is_replaced(cast: Cast) -> None:
     assert not is_open(client)
 
 
-def test_it_closes_when_the_account_is_deactivated(cast: Cast) -> None:
+def test_it_closes_at_the_very_next_request_when_the_account_is_deactivated(cast: Cast) -> None:
     client = unlocked(cast.alice)
     cast.alice.is_active = False
     cast.alice.save()
     assert client.get(GUARDED).headers["Location"].startswith("/sign-in/")
 
 
-def test_it_grants_no_right(cast: Cast) -> None:
+def test_it_never_grants_a_right_role_permission_and_membership_are_read_fresh(cast: Cast) -> None:
     assert unlocked(cast.charlie).get(GUARDED).status_code == 404
-    client = unlocked(cast.bob)
+    client, transport = unlocked(cast.bob), "/apps/calc/environments/production/transport/"
     assert is_open(client)
+    assert client.get(transport).status_code == 403
+    cast.grant(cast.bob, cast.production, Permission.TRANSPORT)
+    assert client.get(transport).status_code == 200
+    NodePermission.objects.all().delete()
+    assert client.get(transport).status_code == 403
+    Membership.objects.filter(user=cast.bob).update(role=Role.objects.get(name="Product Owner"))
+    assert client.get(GUARDED).status_code == 403
     cast.membership(cast.bob).delete()
     assert client.get(GUARDED).status_code == 404
 
 
-def test_a_slow_request_that_saves_an_old_session_brings_nothing_back(cast: Cast) -> None:
+def test_a_window_revoked_while_a_slow_request_is_in_flight_stays_revoked(cast: Cast) -> None:
     client = unlocked(cast.alice)
     slow = client.session
     authenticators.disable(cast.alice, sams_actor(cast), "New phone", "Called her back")
@@ -195,7 +205,7 @@ def test_a_session_write_after_the_key_changed_is_a_page_not_a_blank_400(cast: C
     assert answer.status_code == 302
 
 
-def test_next_never_leaves_the_host(cast: Cast) -> None:
+def test_next_never_leaves_the_host_checked_when_it_is_used(cast: Cast) -> None:
     for target in ("https://evil.example/", "//evil.example", "javascript:alert(1)", "/\\evil.example", "http:///evil"):
         client = signed_in(cast.alice)
         unlock(client, cast.alice)
@@ -278,13 +288,13 @@ def test_a_foreign_form_plants_nothing(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("path", ["/sign-in/", "/authenticator/", "/authenticator/set-up/", "/authenticator/end/"])
-def test_code_enrolment_and_sign_in_ask_for_the_csrf_token(cast: Cast, path: str) -> None:
+def test_csrf_on_code_enrolment_and_sign_in_is_refused(cast: Cast, path: str) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(cast.alice)
     assert client.post(path, {"code": "123456"}).status_code == 403
 
 
-def test_a_link_that_opens_the_code_page_carries_nothing_out(cast: Cast) -> None:
+def test_a_link_that_opens_the_code_page_never_carries_out_an_action(cast: Cast) -> None:
     client = unlocked(cast.alice)
     Authenticator.objects.update(last_step=0)
     stop = "/apps/calc/environments/test/stop/"

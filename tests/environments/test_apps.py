@@ -84,6 +84,18 @@ def test_activity_is_written_once_and_never_changed(cast: Cast) -> None:
         Activity.objects.update(target="else")
 
 
+def test_entries_outlive_what_they_speak_of_with_names_and_ids(cast: Cast) -> None:
+    pk = cast.bob.pk
+    flows.create_app(Actor(cast.bob), "Bobs", "bobs")
+    app = App.objects.get(slug="bobs")
+    entry = Activity.objects.filter(app_id=app.pk).latest("pk")
+    App.objects.filter(pk=app.pk).delete()
+    cast.membership(cast.bob).delete()
+    cast.bob.delete()
+    stays = Activity.objects.get(pk=entry.pk)
+    assert (stays.actor_id, stays.actor_name, stays.app_id, stays.app_name) == (pk, "Bob", app.pk, "Bobs")
+
+
 def test_names_with_markup_and_control_characters_are_shown_inert(cast: Cast) -> None:
     mallory = make_person("mallory")
     mallory.name = "<script>alert(1)</script>\x1b[31m\u202e"

@@ -94,7 +94,7 @@ def secrets_of(cast: Cast) -> list[str]:
     ]
 
 
-def test_no_page_shows_a_secret(filled: Cast, boss: User) -> None:
+def test_support_can_not_touch_secrets_no_page_shows_one(filled: Cast, boss: User) -> None:
     client = unlocked(boss)
     signed_in(filled.alice).post("/apps/calc/permissions/production/", {"kept": "what was typed"})
     assert Interrupted.objects.exists()
