@@ -34,7 +34,7 @@ def try_host(var: Path, user: int | None) -> Found:
     isolation = Isolation(True) if not why_shared else try_sandbox(var, user)
     gaps = []
     if why_shared and isolation.complete:
-        gaps.append(f"Apps share the network of this host and reach every port of it: {why_shared}")
+        gaps.append(f"Apps share the network of this host and reach every port of it. {why_shared}")
     if not _can_count(var):
         gaps.append(
             "Memory is limited for each process of an app, not for the app as a whole: the portal may make no control "
@@ -77,7 +77,10 @@ def main() -> None:
     """Look around from inside a sandbox: the portal's folder is not there, the system can't be written."""
     var, user, separate = json.loads(sys.argv[1])
     become_reaper()
-    carrier = network.separate() if separate else 0
+    try:
+        carrier = network.separate() if separate else 0
+    except OSError as error:
+        sys.exit(f"{network.PROGRAM} can't give apps a network of their own here ({error.strerror})")
     look = f"test ! -e {shlex.quote(var)} && touch /data/x && test ! -w /usr && echo apart $$ $(id -u)"
     with tempfile.TemporaryDirectory() as name:
         data, release = files.make_private(Path(name, "data")), files.make_private(Path(name, "release"))
@@ -109,6 +112,8 @@ def _collected() -> tuple[int, int] | None:
 
 def _advice(said: str) -> str:
     said = said.splitlines()[-1][:200] if said else "it said nothing"
+    if said.startswith(network.PROGRAM):
+        return f"{said}. Check that /dev/net/tun is there and may be opened."
     words = f"bubblewrap can't make a sandbox on this host ({said})."
     if os.geteuid() and RESTRICTED.exists() and RESTRICTED.read_text().strip() == "1":
         return f"{words} Run 'sudo sysctl -w kernel.{RESTRICTED.name}=0', or the portal as root."

@@ -115,7 +115,7 @@ def _connect_it(layout: Layout, name: str, spec: dict[str, Any]) -> tuple[int, .
         try:
             helpers = (network.separate(),)
         except OSError as error:
-            raise sandbox.SandboxFailure(f"The sandbox got {error.strerror}.") from error
+            raise sandbox.SandboxFailure(f"The sandbox got no network of its own: {error.strerror}.") from error
     if spec["port"] is not None:
         from deployments.runtimes import relay
 

@@ -24,11 +24,11 @@ INTERFACE = struct.Struct("16sh22x")  # ifreq with flags
 
 
 class NetworkFailure(OSError):
-    """No network of its own could be made; `strerror` says why."""
+    """The program that carries the traffic does not work here; `strerror` says so."""
 
 
 def separate() -> int:
-    """Move this process, which has no other thread, into a network of its own; NetworkFailure where that fails.
+    """Move this process, which has no other thread, into a network of its own; OSError where that fails.
 
     What carries its traffic is a child of this process, whose number is given, and dies with it.
     """
@@ -42,9 +42,7 @@ def separate() -> int:
         _bring_up_loopback()
         os.write(go, b"1")
         if not select.select([ready], [], [], READY_WITHIN)[0] or not os.read(ready, 1):
-            raise NetworkFailure(0, f"{PROGRAM} does not work on this host")
-    except OSError as error:
-        raise NetworkFailure(error.errno, f"no network of its own: {error.strerror}") from error
+            raise NetworkFailure(0, f"{PROGRAM} could not begin")
     finally:
         for descriptor in (wait, go, ready, tell):
             if descriptor >= 0:
@@ -91,8 +89,9 @@ def _unshare() -> None:
         raise OSError(number, os.strerror(number))
     if user:
         Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+        # slirp4netns wants to be root there
+        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
         # The kernel forgot it as the process got new rights
         die_with_parent()
 

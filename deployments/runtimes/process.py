@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from deployments import packages
+from deployments.limits import limits
 from deployments.runtimes import commands, files, ports, probe, processes
 from deployments.runtimes.base import Finished, Health, Instance, InstanceState, Isolation, RuntimeFailure, Spec, Status
 from deployments.runtimes.isolation import Found, try_host
@@ -86,7 +87,7 @@ class ProcessRuntime:
             # What a worker left behind that was killed at this point
             shutil.rmtree(aside, ignore_errors=True)
             try:
-                packages.unpack(archive, aside)
+                packages.unpack(archive, aside, limits())
                 os.sync()
                 aside.rename(final)
             except OSError as error:

@@ -19,6 +19,8 @@ from pathlib import Path
 
 from deployments.runtimes import cgroups, network, seccomp
 
+# As whom this process was started: in a network of its own it may pass for root
+OWN = os.getuid(), os.getgid()
 APP, DATA = "/app", "/data"
 DATABASE = "database.sqlite3"
 SHELL = "/bin/sh"
@@ -176,7 +178,7 @@ def _options(plan: Plan, tell: int, wait: int, calls: int) -> list[str]:
         f"--hostname app --clearenv --setenv PATH {PATH} --info-fd {tell} --cap-drop ALL "
     ).split()
     if plan.user is None:
-        options += ["--block-fd", str(wait)]
+        options += ["--block-fd", str(wait), "--uid", str(OWN[0]), "--gid", str(OWN[1])]
     else:
         options += ["--userns-block-fd", str(wait)]
         # Only for setpriv, which gives them up
@@ -226,8 +228,7 @@ def _copies(sources: Mapping[str, int]) -> list[str]:
 
 def _names(user: int | None) -> dict[str, str]:
     """Give the user and group a name, for the programs that look for one."""
-    number = os.getuid() if user is None else user
-    group = os.getgid() if user is None else user
+    number, group = OWN if user is None else (user, user)
     return {
         "/etc/passwd": f"app:x:{number}:{group}::{DATA}:{SHELL}\n",
         "/etc/group": f"app:x:{group}:\n",

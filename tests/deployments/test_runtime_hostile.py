@@ -43,6 +43,9 @@ def attack(node: LocalNode, name: str) -> Any:
 def test_it_gets_no_rights(node: LocalNode) -> None:
     attacker(node)
     tried = attack(node, "rights")
+    if os.getuid():
+        # The first process is bubblewrap's, with no more rights than the app; only another user could be kept off it
+        del tried["trace the first process"]
     assert len(tried) > 20
     assert {name: said for name, said in tried.items() if not said.startswith("refused: ")} == {}
     own = node.runtime.layout.record(ATTACKER, node.count).spec["user"] or os.getuid()
@@ -81,6 +84,9 @@ def test_it_reaches_nothing_of_the_host_but_the_world(node: LocalNode, outside: 
         ]
         attacker(node, PLACES=json.dumps([*places, outside]))
         found = attack(node, "network")
+    if not node.runtime._found.separate:
+        assert "share the network" in node.runtime.isolation().gaps[0]
+        return
     world = found["reached"].pop(f"{outside[0]}:{outside[1]}")
     assert all(said.startswith("refused: ") for said in found["reached"].values()), found["reached"]
     assert len(found["reached"]) == len(places)
