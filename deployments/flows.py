@@ -14,7 +14,7 @@ from accounts.acts import Act
 from deployments.errors import AlreadyAsked, ChangedMeanwhile, Refused
 from deployments.journal import end
 from deployments.models import Job, Live, Package, Step
-from deployments.option_flows import adopt, keep_for, stored, used_by
+from deployments.option_flows import adopt, keep_for, last_used_with, stored
 from deployments.options import Options, Settings
 from deployments.repository import upload_package
 from deployments.rights import permitted
@@ -98,7 +98,7 @@ def request_roll_back(environment: Environment, by: Actor, to: int, note: str, w
     job = environment.jobs.filter(number=to).select_related("package").first()
     if job is None or not goes_back_to(job) or job.package is None:
         raise Refused("There is nothing to go back to: that package is not in the repository any more, or never ran.")
-    options = used_by(job) if with_options else None
+    options = last_used_with(job) if with_options else None
     if with_options and options is None:
         raise Refused(f"The options that {job.package} ran with then are not known. Roll back with those of now.")
     if options:

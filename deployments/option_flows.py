@@ -19,6 +19,7 @@ from deployments.errors import ChangedMeanwhile
 from deployments.models import EnvironmentOptions, Job, JobOptions, Live
 from deployments.options import Change, Options
 from deployments.rights import permitted
+from deployments.states import JobKind, JobState
 from environments.models import Environment
 
 
@@ -56,6 +57,17 @@ def started_with(live: Live) -> Options:
 def used_by(job: Job) -> Options | None:
     """Give the options that a job started something with; None for one that started nothing or kept none."""
     row = JobOptions.objects.filter(job=job).first()
+    return Options.from_json(decrypt(row.document)) if row else None
+
+
+def last_used_with(job: Job) -> Options | None:
+    """Give the options that the version which a transport brought ran with last, before another one came."""
+    transports = Job.objects.filter(environment=job.environment_id, kind=JobKind.TRANSPORT, state=JobState.DONE)
+    following = transports.filter(number__gt=job.number).order_by("number").values_list("number", flat=True).first()
+    rows = JobOptions.objects.filter(
+        job__environment=job.environment_id, job__state=JobState.DONE, job__number__gte=job.number
+    )
+    row = (rows.filter(job__number__lt=following) if following else rows).order_by("-job__number").first()
     return Options.from_json(decrypt(row.document)) if row else None
 
 

@@ -15,7 +15,7 @@ from deployments.file_changes import file_changes
 from deployments.flows import goes_back_to, request_roll_back, request_transport
 from deployments.forms import RollBackForm, TransportForm
 from deployments.models import Job, Package
-from deployments.option_flows import stored, used_by
+from deployments.option_flows import last_used_with, stored
 from deployments.option_forms import needed_constants
 from deployments.options import SECRET
 from deployments.overview import Card, card_of, difference
@@ -96,7 +96,7 @@ def roll_back(request: AppRequest, app: str, environment: str, number: int) -> H
     to = _job(request, number)
     if to is None or not goes_back_to(to) or to.package is None:
         raise Http404
-    card, current, then = card_of(request), stored(request.environment).options, used_by(to)
+    card, current, then = card_of(request), stored(request.environment).options, last_used_with(to)
     changes = current.difference(current.back_to(then, to.package.contents)) if then else []
     form = RollBackForm(to.package_name, bool(changes), request.POST if request.method == "POST" else None)
     status = 200

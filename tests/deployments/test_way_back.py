@@ -96,6 +96,18 @@ def test_options_are_as_they_were_or_as_they_are(
     assert job.restores_options is with_options
 
 
+def test_as_they_were_means_when_it_ran_last(cast: Cast, runtime: FakeRuntime) -> None:
+    constants: dict[str, Any] = {"constants": [{"name": "GREETING", "default": "x"}]}
+    transport(cast, runtime, "1.0.0", **constants)
+    set_greeting(cast, "set later")
+    work(runtime, request_job(JobKind.RESTART, cast.test, Actor(cast.alice)))
+    set_greeting(cast, "never applied")
+    transport(cast, runtime, "1.1.0", **constants)
+    work(runtime, request_job(JobKind.RESTART, cast.test, Actor(cast.alice)))
+    roll_back(cast, runtime, 1)
+    assert runtime.specs[Instance(cast.test.pk, 5)].variables == {"GREETING": "set later"}
+
+
 def test_one_that_does_not_get_healthy_changes_neither_version_nor_options(cast: Cast, runtime: FakeRuntime) -> None:
     set_greeting(cast, "old")
     transport(cast, runtime, "1.0.0")
@@ -172,7 +184,7 @@ def test_it_is_offered_on_the_pages_and_done_in_one_action(cast: Cast, runtime: 
     work(runtime, Job.objects.get(number=3))
     page = client.get(f"{TEST}deployments/3/").content.decode()
     assert "calc 1.0.0 runs on Test since" in page
-    assert "As they were when calc 1.0.0 was transported" in page
+    assert "As they were with calc 1.0.0" in page
     page = client.get(f"{TEST}deployments/2/").content.decode()
     assert "calc 1.0.0 is on Test now." in page, "an old page does not say that its version runs"
 
