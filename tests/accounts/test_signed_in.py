@@ -47,6 +47,11 @@ def become_somebody_else(cast: Cast, session: SessionStore) -> None:
     Session.objects.filter(session_key=session.session_key).update(user=cast.alice)
 
 
+def become_somebody_else_with_their_proof(cast: Cast, session: SessionStore) -> None:
+    write(HASH_SESSION_KEY, cast.alice.get_session_auth_hash())(cast, session)
+    become_somebody_else(cast, session)
+
+
 def leave(cast: Cast, session: SessionStore) -> None:
     cast.bob.memberships.all().delete()
     cast.bob.delete()
@@ -61,6 +66,7 @@ CHANGES: dict[str, tuple[Change, bool]] = {
     "a foreign backend": (write(BACKEND_SESSION_KEY, "django.contrib.auth.backends.RemoteUserBackend"), False),
     "nobody's": (write(SESSION_KEY, None), False),
     "the row names somebody else": (become_somebody_else, True),
+    "the row and the proof name somebody else": (become_somebody_else_with_their_proof, False),
     "account gone": (leave, False),
 }
 
