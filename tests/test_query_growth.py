@@ -4,9 +4,10 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from deployments.models import Job, Package
-from environments.models import App, Membership, NodePermission, Role
+from environments.models import App, Invitation, Membership, NodePermission, Role
 from environments.permissions import Permission
 from tests.bench.sample import fill
 from tests.cast import Cast, make_person, signed_in, unlocked
@@ -29,6 +30,8 @@ PAGES = [
     "/apps/calc-{size}/settings/environments/test/delete/",
     "/apps/calc-{size}/settings/delete/",
     "/apps/calc-{size}/team/",
+    "/apps/calc-{size}/team/?q=calc",
+    "/apps/calc-{size}/team/invitations/",
     "/apps/calc-{size}/permissions/test/",
     "/apps/calc-{size}/permissions/production/",
     "/apps/calc-{size}/production-access/",
@@ -67,6 +70,17 @@ def fill_team(app: App, size: int) -> None:
         for environment in app.environments.all()
         for member in members
         for permission in (Permission.TRANSPORT, Permission.BACKUPS)
+    )
+    Invitation.objects.bulk_create(
+        Invitation(
+            app=app,
+            email=f"{number}@example.org",
+            role=role,
+            invited_by=app.technical_contact,
+            link=f"{app.slug}-{number}",
+            expires_at=timezone.now(),
+        )
+        for number in range(size)
     )
     for environment in app.environments.all():
         Job.objects.create(environment=environment, number=size + 1, kind="restart", asker_name="Alice", via="browser")
