@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from deployments.archives import read_directory
+from deployments.limits import limits
 from deployments.models import Package
 from deployments.packages import PackageRefused
-from deployments.repository import limits
 
 MOST_NAMED = 50  # of each kind; the rest is counted
 

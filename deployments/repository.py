@@ -18,8 +18,9 @@ from deployments.archive_entries import Entry
 from deployments.archive_names import has_invisible, shown
 from deployments.archives import list_files
 from deployments.errors import NoRoom
+from deployments.limits import limits
 from deployments.models import NAME_LENGTH, Package
-from deployments.packages import Limits, Manifest, PackageRefused, digest, inspect
+from deployments.packages import Manifest, PackageRefused, digest, inspect
 from environments.authority import NotPermitted
 from environments.models import App, Membership
 
@@ -83,14 +84,6 @@ def files_of(package: Package, start: int, count: int) -> list[Entry]:
     """Read some of a package's files from its archive; OSError or PackageRefused where that can't be read."""
     with package.file.open("rb") as file:
         return list_files(cast(BinaryIO, file.file), start, count, limits())
-
-
-def limits() -> Limits:
-    return Limits(
-        max_bytes=settings.PACKAGE_MAX_BYTES,
-        max_entries=settings.PACKAGE_MAX_ENTRIES,
-        max_unpacked_bytes=settings.PACKAGE_MAX_UNPACKED_BYTES,
-    )
 
 
 def name_and_version(manifest: Manifest, file_name: str, sha256: str) -> tuple[str, str]:

@@ -14,11 +14,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deployments.archive_names import has_invisible
-from deployments.archives import read_content, read_entries
+from deployments.archives import CENTRAL, LOCAL, list_files, read_content, read_entries
 from deployments.manifests import Manifest, Metadata, read_metadata, read_procfile
 from deployments.packages import Limits, PackageRefused, inspect, unpack
+from portal.env import BASE_DIR
 from tests.deployments.zips import DESCRIPTOR, FOLDER, LINK, PROCFILE, UTF8, Item, archive, package
 
+CALC = BASE_DIR / "tests" / "packages" / "calc" / "1.1.0"
 LIMITS = Limits(max_bytes=50_000, max_entries=20, max_unpacked_bytes=100_000, max_depth=6, max_name_length=100)
 fuzz = settings(max_examples=250, deadline=5000, suppress_health_check=[HealthCheck.too_slow])
 
@@ -58,6 +60,61 @@ def mutated(draw: st.DrawFn) -> bytes:
             del data[at : at + length]
             to = draw(st.integers(0, len(data)))
             data[to:to] = piece
+    return bytes(data)
+
+
+LOCAL_FIELDS = {"version": 4, "flags": 6, "method": 8, "crc": 14, "packed": 18, "size": 22, "name": 26, "extra": 28}
+CENTRAL_FIELDS = {"version": 6, "flags": 8, "method": 10, "crc": 16, "packed": 20, "size": 24, "name": 28, "extra": 30}
+CENTRAL_FIELDS |= {"comment": 32, "disk": 34, "attributes": 38, "offset": 42}
+END_FIELDS = {"disk": 4, "here": 8, "entries": 10, "size": 12, "offset": 16, "comment": 20}
+
+
+def made_by_python() -> bytes:
+    """A real archive: the app of the demo, as `zipfile` packs it."""
+    target = BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as made:
+        for path in sorted(path for path in CALC.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+            made.write(path, path.relative_to(CALC).as_posix())
+    return target.getvalue()
+
+
+REAL = made_by_python()
+
+
+@st.composite
+def bent(draw: st.DrawFn) -> bytes:
+    """A real archive with its structure bent: fields of its records changed, records doubled, dropped, moved."""
+    data = bytearray(REAL)
+    with zipfile.ZipFile(BytesIO(REAL)) as read:
+        locals_, begins = [entry.header_offset for entry in read.infolist()], read.start_dir
+    centrals = [at for at in range(begins, len(data) - 4) if data[at : at + 4] == b"PK\1\2"]
+    end = data.rindex(b"PK\5\6")
+    for _ in range(draw(st.integers(1, 3))):
+        starts, fields = draw(
+            st.sampled_from([(locals_, LOCAL_FIELDS), (centrals, CENTRAL_FIELDS), ([end], END_FIELDS)])
+        )
+        at = draw(st.sampled_from(starts)) + fields[draw(st.sampled_from(sorted(fields)))]
+        before = int.from_bytes(data[at : at + 2], "little")
+        near = st.sampled_from([before ^ 1, before ^ 8, before + 1, before - 1, before ^ 0x800])
+        value = draw(near | st.sampled_from(INTERESTING)) % 0x10000
+        data[at : at + 2] = value.to_bytes(2, "little")
+    record = draw(st.sampled_from(centrals))
+    length = next((at for at in [*centrals, end] if at > record), end) - record
+    change = draw(st.sampled_from(["none", "none", "double", "drop", "name", "elsewhere"]))
+    if change == "double":
+        data[record:record] = data[record : record + length]
+    elif change == "drop":
+        del data[record : record + length]
+    elif change == "name":
+        name = draw(st.sampled_from([b"../../etc/x", b"/etc/passwd", b"Procfile", b"PROCFILE", b"a\\b", b"a/", b"\0"]))
+        here = slice(record + CENTRAL.size, record + CENTRAL.size + len(name))
+        data[here] = name
+        start = draw(st.sampled_from(locals_)) + LOCAL.size
+        data[start : start + len(name)] = name
+    elif change == "elsewhere":
+        piece = data[record : record + length]
+        del data[record : record + length]
+        data[locals_[-1] : locals_[-1]] = piece
     return bytes(data)
 
 
@@ -103,6 +160,7 @@ def check(data: bytes) -> Manifest | None:
     """Inspects, and where it is accepted unpacks, checks what is on disk, and asks Python's reader for its opinion."""
     manifest = attempt(lambda: inspect(BytesIO(data), LIMITS))
     if manifest is None:
+        leaves_nothing_or_everything(data)
         return None
     with tempfile.TemporaryDirectory() as place:
         release = Path(place) / "release"
@@ -112,10 +170,22 @@ def check(data: bytes) -> Manifest | None:
         files = [path for path in release.rglob("*") if not path.is_dir()]
         assert all(stat.S_ISREG(path.lstat().st_mode) and not path.lstat().st_mode & 0o7022 for path in files)
         content = {path.relative_to(release).as_posix(): path.read_bytes() for path in files}
+    assert sorted(content) == sorted(entry.name for entry in list_files(BytesIO(data), 0, 1000, LIMITS))
     assert len(content) == manifest.files
     assert sum(map(len, content.values())) == manifest.unpacked_bytes
     assert content == says_python(data)
     return manifest
+
+
+def leaves_nothing_or_everything(data: bytes) -> None:
+    """Unpacks what is no package; an archive that is sound but for its Procfile is unpacked, any other not at all."""
+    with tempfile.TemporaryDirectory() as place:
+        release = Path(place) / "release"
+        attempt(lambda: unpack(BytesIO(data), release, LIMITS))
+        sound = attempt(
+            lambda: [b"".join(read_content(BytesIO(data), each)) for each in read_entries(BytesIO(data), LIMITS)]
+        )
+        assert release.exists() == (sound is not None)
 
 
 def says_python(data: bytes) -> dict[str, bytes]:
@@ -129,12 +199,18 @@ def says_python(data: bytes) -> dict[str, bytes]:
 
 
 def test_the_seeds_are_accepted() -> None:
-    assert all(check(seed) for seed in SEEDS)
+    assert all(check(seed) for seed in [*SEEDS, REAL])
 
 
 @given(mutated())
 @fuzz
 def test_a_damaged_archive_is_refused_or_sound(data: bytes) -> None:
+    check(data)
+
+
+@given(bent())
+@fuzz
+def test_a_real_archive_that_was_bent_is_refused_or_sound(data: bytes) -> None:
     check(data)
 
 

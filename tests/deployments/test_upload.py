@@ -1,12 +1,14 @@
 """Uploading packages through the page: what is accepted, recognised, refused, and what is left behind then."""
 
+import hashlib
 import os
 import time
 from collections import namedtuple
 from io import BytesIO
 from pathlib import Path
-from typing import Any
-from zipfile import ZipFile
+from typing import Any, BinaryIO
+from typing import cast as cast_to
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -17,7 +19,8 @@ from accounts.acts import Act
 from accounts.models import Activity, Session
 from deployments import repository
 from deployments.models import Package
-from deployments.uploads import remove_abandoned
+from deployments.runtimes.process import ProcessRuntime
+from deployments.uploads import PIECE, remove_abandoned
 from environments.flows import add_member
 from environments.models import Role
 from tests.cast import Cast, signed_in
@@ -183,3 +186,70 @@ def test_one_that_comes_second_by_a_hair_leaves_no_file(
     answer = send(signed_in(cast.bob), SimpleUploadedFile("calc.zip", content))
     assert answer.headers["Location"] == f"/apps/calc/packages/{Package.objects.get().key}/"
     assert stored(settings) == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "sentence"),
+    [
+        ("PACKAGE_MAX_BYTES", 100, "larger than 100 bytes"),
+        ("PACKAGE_MAX_ENTRIES", 2, "more than 2 files and folders"),
+        ("PACKAGE_MAX_UNPACKED_BYTES", 2_000_000, "“data” unpacks to more than 2 MiB"),
+        ("PACKAGE_MAX_RATIO", 3, "“data” unpacks to more than 3 times its size"),
+        ("PACKAGE_MAX_DEPTH", 1, "“model/metadata.json” lies 2 levels deep"),
+    ],
+)
+def test_the_limits_of_an_archive_are_settings(
+    cast: Cast, settings: Any, setting: str, value: int, sentence: str
+) -> None:
+    file = with_zeros(11_000_000)
+    settings.PACKAGE_MAX_RATIO = 10_000
+    setattr(settings, setting, value)
+    before = stored(settings)
+    answer = send(signed_in(cast.bob), file)
+    assert answer.status_code == 422
+    assert sentence in text(answer)
+    assert (Package.objects.count(), stored(settings)) == (0, before)
+
+
+def with_zeros(count: int) -> SimpleUploadedFile:
+    content = BytesIO(archive().read())
+    with ZipFile(content, "a", ZIP_DEFLATED) as file:
+        file.writestr("data", bytes(count))
+    return SimpleUploadedFile("calc.zip", content.getvalue())
+
+
+def test_what_was_accepted_under_the_settings_is_unpacked_under_them(cast: Cast, settings: Any, tmp_path: Path) -> None:
+    settings.PACKAGE_MAX_RATIO = 10_000
+    send(signed_in(cast.bob), with_zeros(11_000_000))
+    package = Package.objects.get()
+    with package.file.open("rb") as file:
+        ProcessRuntime(tmp_path, 8080, "apps.localhost").prepare(package.sha256, cast_to(BinaryIO, file.file))
+
+
+def test_a_description_is_kept_where_the_package_has_none(cast: Cast) -> None:
+    bob = signed_in(cast.bob)
+    for file in (archive("1.0.0"), archive("1.1.0", description="Its own.")):
+        bob.post(UPLOAD, {"file": file, "description": " Typed.\r\nTwice. "})
+    described = dict(Package.objects.values_list("version", "description"))
+    assert described == {"1.0.0": "Typed.\r\nTwice.", "1.1.0": "Its own."}
+
+
+def test_the_script_is_told_where_to_go_and_what_is_wrong(cast: Cast) -> None:
+    bob, as_json = signed_in(cast.bob), {"accept": "application/json"}
+    taken = bob.post(UPLOAD, {"file": archive()}, headers=as_json)
+    assert taken.json() == {"address": f"/apps/calc/packages/{Package.objects.get().key}/"}
+    refused = bob.post(UPLOAD, {}, headers=as_json)
+    assert (refused.status_code, refused.json()) == (
+        400,
+        {"field": "file", "error": "Choose the file of the package."},
+    )
+
+
+def test_the_hash_is_that_of_what_was_stored(cast: Cast) -> None:
+    """It is worked out while the file comes in, in many pieces."""
+    content = BytesIO(archive().read())
+    with ZipFile(content, "a") as file:
+        file.writestr("data", os.urandom(3 * PIECE + 1))
+    send(signed_in(cast.bob), SimpleUploadedFile("calc.zip", content.getvalue()))
+    package = Package.objects.get()
+    assert package.sha256 == hashlib.sha256(Path(package.file.path).read_bytes()).hexdigest()
