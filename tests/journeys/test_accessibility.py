@@ -30,6 +30,10 @@ OF_AN_APP = (
     *("technical-contact/", "technical-contact/2/"),
 )
 OF_AN_ENVIRONMENT = ("", "transport/", "stop/", "restart/", "start/", "deployments/", "deployments/1/")
+OF_TEST = (TEST + "clear/", TEST + "deployments/1/cancel/")
+OF_PRODUCTION = tuple(
+    PRODUCTION + each for each in ("options/", "options/events/Trim%20history/", "deployments/1/roll-back/")
+)
 OF_SUPPORT = (
     *("", "accounts/user/", "accounts/user/2/change/", "accounts/activity/", "accounts/resetrequest/"),
     *("accounts/user/disable/?people=1,2", "environments/app/", "environments/app/1/appoint/"),
@@ -108,7 +112,7 @@ def test_every_page_is_for_everybody(portal: LivePortal, new_context: NewContext
     inspector = Inspector(page)
     inspector.visit(*BEFORE_SIGN_IN)
     steps.sign_in(page, alice)
-    inspector.visit("/", APP, TEST)  # while nothing is there yet
+    inspector.visit("/", APP, TEST, TEST + "options/")  # while nothing is there yet
     steps.transport(page, "Calc 1.0.0", "Test")
 
     answer = page.goto(PRODUCTION)
@@ -123,6 +127,7 @@ def test_every_page_is_for_everybody(portal: LivePortal, new_context: NewContext
 
     inspector.visit(*OF_A_PERSON, *(APP + each for each in OF_AN_APP))
     inspector.visit(*(TEST + each for each in OF_AN_ENVIRONMENT), *(PRODUCTION + each for each in OF_AN_ENVIRONMENT))
+    inspector.visit(*OF_TEST, *OF_PRODUCTION)
     inspector.visit("/apps/no-such-app/", status=404)
     steps.open_package(page, "Calc 1.1.0")
     inspector.visit(page.url)
