@@ -30,8 +30,9 @@ def settings(request: AppRequest, app: str) -> HttpResponse:
     try:
         changed = settings_flows.change_app(request.app, Actor.of(request), wanted, form.cleaned_data["seen"])
     except ChangedMeanwhile as now:
-        fresh = App.objects.get(pk=request.app.pk)
-        form = AppForm(request.POST.copy() | {"seen": fingerprint(fresh)})
+        typed = request.POST.copy()
+        typed["seen"] = fingerprint(App.objects.get(pk=request.app.pk))
+        form = AppForm(typed)
         form.add_error(None, f"Somebody else saved these settings since you opened the page. They are now: {now}.")
         form.add_error(None, "Nothing of yours was saved; it is kept below. Look at it and save again.")
         return _settings_page(request, form, 409)
