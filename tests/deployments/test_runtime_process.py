@@ -1,5 +1,6 @@
 """Instances as they start, run, end and come back, with real processes."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -254,6 +255,49 @@ def test_everything_comes_back_after_supervision_was_killed(tmp_path: Path) -> N
         assert node.get() == (200, "here")
     assert processes_with(mark("comes-back")) == []
     assert processes_with(str(tmp_path)) == []
+
+
+def test_after_the_machine_was_cut_off_what_ran_comes_back_and_nothing_else(tmp_path: Path) -> None:
+    """Everything is killed at once, as by a power cut; what the app had left behind is not there twice."""
+    word = mark("forks-twice")
+    with running_node(tmp_path / "var") as node:
+        instance = node.start(node.release("forks"), f"python3 app.py {word}")
+        stopped = node.start(node.release("forks"), f"python3 app.py {word}", environment=2)
+        assert node.healthy(instance).healthy
+        assert node.healthy(stopped).healthy
+        node.runtime.route(HOST, instance)
+        node.runtime.stop(stopped, 1)
+        everything = [node.node.pid, *processes.descendants(node.node.pid)]
+        assert len(everything) > 8
+        for pid in everything:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(processes.is_alive, everything)))
+        assert processes_with(word) == []
+        wait_until(node.node.has_ended)
+        node.node.start()
+        assert node.runtime.instances() == [instance]
+        assert node.healthy(instance).healthy
+        assert node.get()[0] == 204
+        wait_until(lambda: len(processes_with(word)) >= 2)
+        node.runtime.stop(instance, 0.5)
+        assert processes_with(word) == []
+
+
+@pytest.mark.parametrize("helper", ["relay", "slirp4netns"])
+def test_an_instance_does_without_no_helper_and_leaves_none(node: LocalNode, helper: str) -> None:
+    instance = node.serve(ANSWER="1")
+    node.runtime.route(HOST, instance)
+    launcher = node.runtime.layout.record(instance.environment, instance.number).state["launcher"]
+    children = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in processes.descendants(launcher)}
+    relay = next(
+        pid for pid, name in children.items() if name.startswith("python") and processes.parent(pid) == launcher
+    )
+    carrier = [pid for pid, name in children.items() if name == "slirp4netns"]
+    assert bool(carrier) == node.runtime._found.separate
+    os.kill(relay if helper == "relay" else (carrier or [relay])[0], signal.SIGKILL)
+    wait_until(lambda: not any(map(processes.is_alive, children)))
+    wait_until(lambda: node.runtime.status(instance).state is ENDED)
 
 
 def test_an_instance_whose_port_was_taken_comes_back_on_another_one(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def database_url() -> str:
 
 
 @contextmanager
-def worker_process(node: LocalNode) -> Iterator["subprocess.Popen[bytes]"]:
+def worker_process(node: LocalNode, name: str = "w") -> Iterator["subprocess.Popen[bytes]"]:
     """Start the command as `make run` does; it is gone afterwards, whatever the test did to it."""
     storage = node.var / "storage"
     if not storage.exists():
@@ -55,7 +55,7 @@ def worker_process(node: LocalNode) -> Iterator["subprocess.Popen[bytes]"]:
         "DATABASE_URL": database_url(),
         "DJANGO_SETTINGS_MODULE": "portal.settings",
     }
-    process = subprocess.Popen([sys.executable, "manage.py", "worker", "--name", "w"], cwd=ROOT, env=os.environ | own)
+    process = subprocess.Popen([sys.executable, "manage.py", "worker", "--name", name], cwd=ROOT, env=os.environ | own)
     try:
         wait_until(is_alive, 30)
         yield process

@@ -58,10 +58,10 @@ class Command(BaseCommand):
             _refuse_taken_ports()
         node.start()
         _wait_until_ready(node)
+        self.stdout.write(summary())
         isolation = get_runtime().isolation()
         for words in filter(None, (isolation.reason, *isolation.gaps)):
-            self.stderr.write(words)
-        self.stdout.write(summary())
+            self.stdout.write(f"Note: {words}")
         self.stdout.flush()
         restarts: list[float] = []
         while True:
