@@ -25,6 +25,7 @@ from deployments.models import EventRun, Live
 from deployments.option_flows import Stored, save_options, stored, waiting_for_restart
 from deployments.option_forms import OptionsForm
 from deployments.overview import Card, card_of
+from deployments.words import every
 from environments.access import AppRequest, environment_of, may, membership_of, requires
 from environments.authority import NotPermitted
 from environments.models import Environment
@@ -43,6 +44,10 @@ class EventRow:
     field: BoundField
     last: EventRun | None
     next: datetime | None
+
+    @property
+    def every(self) -> str:
+        return every(self.event.interval) if self.event.interval else ""
 
 
 def in_words(request: PortalRequest, names: dict[str, Any], fields: Fields) -> Fields:
@@ -103,7 +108,15 @@ def event(request: AppRequest, app: str, environment: str, event: str) -> HttpRe
     runs = list(request.environment.event_runs.filter(event=event[:200]))
     if event not in declared and not runs:
         raise Http404
-    context = {"card": card, "name": event, "event": declared.get(event), "runs": runs, "active": "options"}
+    found = declared.get(event)
+    context = {
+        "card": card,
+        "name": event,
+        "event": found,
+        "every": every(found.interval) if found and found.interval else "",
+        "runs": runs,
+        "active": "options",
+    }
     return render(request, "deployments/event.html", context)
 
 

@@ -24,6 +24,15 @@ def what_happens(card: Card, kind: JobKind) -> list[str]:
     return [f"{package} starts a second time beside the one that runs.", "When it is healthy, it takes over."]
 
 
+def every(seconds: int) -> str:
+    """Say how often something happens, in the largest unit that fits: "every 5 minutes"."""
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds % length == 0:
+            count = seconds // length
+            return f"every {unit}" if count == 1 else f"every {count} {unit}s"
+    return f"every {seconds} seconds"
+
+
 def how_it_changes_over(name: str, before: Package | None, after: Package, *, runs: bool) -> str:
     """Say how one version takes the place of another, and what happens if it does not get healthy."""
     if not runs:
