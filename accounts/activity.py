@@ -67,5 +67,6 @@ def _entry(
         after=after,
         reason=reason,
         via=by.via,
+        key=str(by.key or ""),
         address=by.address,
     )

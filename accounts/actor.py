@@ -6,18 +6,37 @@ from uuid import UUID
 from accounts.http import PortalRequest
 from accounts.models import User
 
+API = "API"
+
+
+@dataclass(frozen=True)
+class Key:
+    """The API key by which somebody acts; its secret is known to nobody but them."""
+
+    pk: int
+    name: str
+    prefix: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
 
 @dataclass(frozen=True)
 class Actor:
-    """A person who acts: `via` is browser, admin, worker, shell or API; `window` the one they act under."""
+    """A person who acts: `via` is browser, admin, worker, shell or API; `window` the one they act under.
+
+    `key` is the API key by which they do, and by which they asked for what a worker carries out.
+    """
 
     user: User
     via: str = "browser"
     address: str = ""
     browser: str = ""
     window: UUID | None = None
+    key: Key | None = None
 
     @classmethod
     def of(cls, request: PortalRequest, via: str = "browser") -> "Actor":
-        window = request.window
-        return cls(request.user, via, request.address, request.browser, window.pk if window else None)
+        window, key = request.window, getattr(request, "key", None)
+        via = API if key else via
+        return cls(request.user, via, request.address, request.browser, window.pk if window else None, key)

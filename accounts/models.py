@@ -297,6 +297,7 @@ class Activity(models.Model):
     after = models.JSONField(null=True)
     reason = models.TextField(blank=True)
     via = models.CharField(max_length=20)
+    key = models.CharField(max_length=80, blank=True)
     address = models.CharField(max_length=45, blank=True)
 
     objects = ActivityQuerySet.as_manager()

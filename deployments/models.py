@@ -22,9 +22,10 @@ from deployments.states import (
     RunState,
     StepName,
     StepState,
+    leads_to,
     title_of,
 )
-from environments.models import App, Environment
+from environments.models import ApiKey, App, Environment
 
 NAME_LENGTH = 200  # of a package's name and of its version (manifests.MAX_TEXT)
 TITLE_LENGTH = 2 * NAME_LENGTH + 1
@@ -83,6 +84,7 @@ class Job(models.Model):
     constraint keeps an environment from having two jobs running. A deployment is a job of kind transport; a roll
     back is one that goes back to what another job brought (`rolls_back`), with the options of then
     (`restores_options`) or as they are. It can be cancelled until `decided_at`: from then on it is carried through.
+    A transport by the Deploy API leaves its package stopped (`stays_stopped`): another call starts it.
     """
 
     environment = models.ForeignKey(Environment, models.CASCADE, related_name="jobs")
@@ -101,6 +103,9 @@ class Job(models.Model):
     via = models.CharField(max_length=20)
     address = models.CharField(max_length=45, blank=True)
     window = models.UUIDField(null=True)
+    api_key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="+")
+    key_name = models.CharField(max_length=80, blank=True)
+    stays_stopped = models.BooleanField(default=False)
     asked_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -135,7 +140,12 @@ class Job(models.Model):
 
     @property
     def starts(self) -> bool:
-        return self.kind in STARTS
+        return self.kind in STARTS and not self.stays_stopped
+
+    @property
+    def leads_to(self) -> EnvironmentState:
+        """What the environment is after it, if it goes well."""
+        return EnvironmentState.STOPPED if self.stays_stopped else leads_to(JobKind(self.kind))
 
     @property
     def may_be_cancelled(self) -> bool:

@@ -23,7 +23,7 @@ PARTS: Mapping[Kind, tuple[str, ...]] = {
     Kind.PACKAGES: ("package",),
     Kind.OPTIONS: ("options",),
     Kind.TEAM: ("team", "contact", "role"),
-    Kind.PERMISSIONS: ("permissions",),
+    Kind.PERMISSIONS: ("permissions", "key"),
     Kind.SETTINGS: ("app", "environment"),
     Kind.REFUSALS: ("access",),
 }

@@ -95,6 +95,7 @@ class Environment(models.Model):
     is_production = models.BooleanField(default=False)
     order = models.PositiveSmallIntegerField(default=100)
     host = models.CharField(max_length=HOST_LENGTH, unique=True)
+    tag = models.CharField(max_length=100, blank=True)
 
     class Meta:
         ordering = ["order", "pk"]
@@ -195,3 +196,38 @@ class HandOver(models.Model):
         """Say whether it can be accepted: not run out, and made by who is the Technical Contact still, and active."""
         contact = self.app.technical_contact
         return now < self.ends_at and self.offered_by_id == contact.pk and contact.is_active
+
+
+class ApiKey(models.Model):
+    """What a CI system proves itself with to the Deploy API, in the name of its person. Its SHA-256 is kept, not itself.
+
+    It holds no right: those of its person are read at each call. `apps` are those that it may name, `production` the
+    production environments that it reaches, as chosen when it was made under `window`; nothing widens them later.
+    """
+
+    LONGEST: ClassVar = timedelta(days=365)
+    SUGGESTED: ClassVar = timedelta(days=90)
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=40)
+    prefix = models.CharField(max_length=16, unique=True)
+    digest = models.CharField(max_length=64)
+    apps = models.ManyToManyField(App, related_name="api_keys")
+    production = models.ManyToManyField(Environment, related_name="api_keys")
+    window = models.UUIDField(null=True)
+    read_only = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)
+    last_used_from = models.CharField(max_length=45, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        constraints = [models.UniqueConstraint("user", Lower("name"), name="api_key_name_once_per_person")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at <= timezone.now()
