@@ -1,5 +1,6 @@
 """Settings changed, and environments deleted, at the same instant: real threads on a real database."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -40,7 +41,7 @@ def refused(act: Any, *why: type[Exception]) -> str:
 def test_of_two_who_save_at_once_one_is_told(cast: Cast) -> None:
     seen, by = fingerprint(cast.app), Actor(cast.alice)
     wanted = {"name": "Calc", "description": "", "colour": "blue"}
-    acts = [
+    acts: list[Callable[[], Any]] = [
         partial(
             refused,
             partial(settings_flows.change_app, cast.app, by, wanted | {"description": text}, seen),
