@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.runtimes import commands
+from deployments.runtimes import commands, files
 from deployments.runtimes.base import Finished, Instance, RuntimeFailure, Spec
 from tests.deployments.node import HOST, LocalNode, processes_with, wait_until
 from tests.deployments.test_runtime_process import mark
@@ -130,3 +130,41 @@ def test_clearing_removes_the_data_and_nothing_that_it_links_to(node: LocalNode,
     assert (outside / "kept").exists()
     assert (neighbour / "kept").exists()
     node.runtime.clear(3)
+
+
+def test_broken_off_removals_leave_nothing_that_passes_for_whole(
+    node: LocalNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = node.release({"app.py": "", "more.py": ""})
+    data = node.runtime.layout.data(5)
+    data.mkdir(parents=True)
+    (data / "row").write_text("x")
+    removed: list[Path] = []
+
+    def die(folder: Path) -> None:
+        if folder.exists():
+            removed.append(folder)
+            raise OSError(5, "the worker was killed here")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(files, "remove_tree", die)
+        for remove in (lambda: node.runtime.remove_release(release), lambda: node.runtime.clear(5)):
+            with pytest.raises(RuntimeFailure, match="Not everything"):
+                remove()
+    assert not node.runtime.has_release(release)
+    assert release not in node.runtime.releases()
+    assert not data.exists()
+    assert all(folder.exists() for folder in removed)
+    assert len(removed) == 2
+    node.runtime.remove_release(release)
+    node.runtime.clear(5)
+    assert not any(folder.exists() for folder in removed)
+
+
+def test_releases_are_listed_by_name(node: LocalNode) -> None:
+    release = node.release({"app.py": "listed"})
+    (node.runtime.layout.releases / ".half").mkdir(exist_ok=True)
+    assert release in node.runtime.releases()
+    assert ".half" not in node.runtime.releases()
+    node.runtime.remove_release(release)
+    assert release not in node.runtime.releases()
