@@ -87,7 +87,7 @@
   // An upload shows how far it really is; what is wrong is said at the field, and nothing is lost
   const mega = (bytes) => (bytes / 1048576).toFixed(1);
   async function upload(form) {
-    const [box, bar, text, stop, problem] = [".progress", "progress", ".progress p", ".progress button", "[role=alert]"]
+    const [box, bar, text, stop, problem] = [".progress", "progress", ".progress p", "[data-stop]", "[role=alert]"]
       .map((part) => form.querySelector(part));
     const xhr = new XMLHttpRequest();
     const { file, dataset } = form;
@@ -98,7 +98,7 @@
     const refuse = (sentence) => {
       window.onbeforeunload = null;
       ready();
-      box.hidden = true;
+      box.hidden = stop.hidden = true;
       problem.textContent = sentence;
       file.ariaInvalid = "true";
       file.focus();

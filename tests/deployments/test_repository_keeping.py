@@ -249,7 +249,7 @@ def test_a_package_says_why_it_is_kept_or_when_it_goes(cast: Cast) -> None:
     Package.objects.filter(pk=made[3].pk).update(expires_at=timezone.now() + timedelta(days=11, hours=1))
     page = signed_in(cast.bob).get("/apps/calc/packages/").content.decode()
     words = ["kept: on Test and Production", "kept: one of the last five of Acceptance", "kept: on its way to Test"]
-    assert [word for word in [*words, "in 12 days", "tonight"] if word not in page] == []
+    assert [word for word in [*words, "expires in 12 days", "expires tonight"] if word not in page] == []
 
 
 def test_storage_without_packages_is_fine(settings: Any, tmp_path: Path, cast: Cast) -> None:
