@@ -100,8 +100,14 @@ def _invitation(request: AppRequest, pk: int) -> Invitation:
 
 
 def _confirm(request: AppRequest, label: str, what: list[str], problem: str, **more: object) -> HttpResponse:
-    refusal = TeamRefused(problem) if problem else None
-    context = {"label": label, "what": what, "refusal": refusal, "guarded": is_guarded(request), "active": "team"}
+    context = {
+        "label": label,
+        "what": what,
+        "refusal": TeamRefused(problem) if problem else None,
+        "refused": bool(problem),
+        "guarded": is_guarded(request),
+        "active": "team",
+    }
     return render(request, "environments/team_confirm.html", context | more, status=409 if problem else 200)
 
 

@@ -17,7 +17,7 @@ class RoleField(forms.ModelChoiceField[Role]):
 
     def __init__(self, **options: Any) -> None:
         missing = {"required": "Choose a role.", "invalid_choice": "There is no such role any more. Choose another."}
-        super().__init__(Role.objects.all(), empty_label=None, error_messages=missing, **options)
+        super().__init__(Role.objects.all(), empty_label="Choose a role", error_messages=missing, **options)
 
     def label_from_instance(self, obj: Any) -> str:
         carried = {"deploys": obj.deploys, "manages the team": obj.manages_team}

@@ -153,15 +153,16 @@ def _member(request: AppRequest, pk: int) -> Membership:
 def _confirm(
     request: AppRequest, label: str, what: list[str], refusal: TeamRefused | None, **more: Any
 ) -> HttpResponse:
+    refused = refusal is not None and request.method == "POST"
     context = {
         "label": label,
         "what": what,
         "refusal": refusal,
+        "refused": refused,
         "guarded": is_guarded(request),
         "back_url": back_of(request),
         "active": "team",
     }
-    refused = refusal is not None and request.method == "POST"
     return render(request, "environments/team_confirm.html", context | more, status=409 if refused else 200)
 
 
