@@ -159,6 +159,7 @@ def _confirm(
         "what": what,
         "refusal": refusal,
         "refused": refused,
+        "mails": True,
         "guarded": is_guarded(request),
         "back_url": back_of(request),
         "active": "team",
