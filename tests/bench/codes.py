@@ -22,7 +22,7 @@ from tests.codes import code_for
 ROUNDS, AT_ONCE = 7, 8
 CODES, BARE = 80, 2000  # requests of a round
 TIMES_BARE = 45
-# The best of the four peers that docs/benchmarks.md names (issue 3, point 10)
+# The best of the peers that were measured for issue 3, point 10
 PEER_TIMES_BARE, PEER_A_SECOND = 85, 79
 SECRET, TOKEN = bytes(range(20)), "c" * 32
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)

@@ -17,7 +17,7 @@ from tests.cast import PASSWORD, forget_last_step, make_person
 from tests.codes import code_of
 
 MOST_REQUESTS, MOST_QUERIES, MOST_FOR_A_CODE = 12, 60, 12
-# The best of the four peers that docs/benchmarks.md names (issue 3, point 10)
+# The best of the peers that were measured for issue 3, point 10
 PEER_REQUESTS, PEER_QUERIES, PEER_FOR_A_CODE = 16, 107, 18
 SIGN_IN, SET_UP, CODE = "/sign-in/", "/authenticator/set-up/", "/authenticator/"
 OF_TRANSACTIONS = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE")
