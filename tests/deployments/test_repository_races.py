@@ -17,9 +17,10 @@ from deployments.flows import request_job
 from deployments.models import Job, Nightly, Package
 from deployments.removal import delete_package, tidy_up
 from deployments.states import JobKind
+from deployments.worker import Worker
 from tests.cast import Cast, make_cast
 from tests.deployments.fakes import FakeRuntime, actor_with_window, make_package
-from tests.deployments.test_job_races import at_once
+from tests.deployments.test_job_races import at_once, wait_for, working
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROUNDS = 4
@@ -72,6 +73,14 @@ def test_two_workers_do_a_nights_work_once(cast: Cast) -> None:
 def test_two_workers_on_their_very_first_night(cast: Cast) -> None:
     assert at_once([partial(tidy_up, FakeRuntime())] * 4) == [None] * 4
     assert Nightly.objects.get().night == removal.night_of(timezone.now())
+
+
+def test_a_worker_does_the_nights_work_by_itself(cast: Cast) -> None:
+    make_package(cast.app, cast.alice)
+    Package.objects.update(expires_at=timezone.now() - timedelta(minutes=1))
+    with working(Worker(FakeRuntime(), "night")):
+        wait_for(lambda: Nightly.objects.filter(night=removal.night_of(timezone.now())).exists())
+    assert not Package.objects.exists()
 
 
 def test_two_who_delete_at_once_delete_once(cast: Cast) -> None:
