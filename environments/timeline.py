@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from itertools import groupby, product
 from typing import TypeVar
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -49,25 +50,27 @@ class Page:
 
 
 def latest(app: App, count: int) -> list[Activity]:
-    return list(entries_of(Wanted(app=app))[:count])
+    return list(entries_of(Wanted(app=app), count))
 
 
 def page_of(wanted: Wanted, before: int | None = None, after: int | None = None) -> Page:
     """Give the page below the entry `before`, or above the entry `after`; the first page without either."""
     if below := _cursor(wanted.app, before):
-        found = list(entries_of(wanted, before=below)[: PAGE + 1])
+        found = list(entries_of(wanted, PAGE + 1, before=below))
         return Page(found[:PAGE], found[0].pk if found else None, _last_of_full(found))
     if above := _cursor(wanted.app, after):
-        found = list(entries_of(wanted, after=above)[: PAGE + 1])
+        found = list(entries_of(wanted, PAGE + 1, after=above))
         if len(found) > PAGE:
             page = found[PAGE - 1 :: -1]
             return Page(page, page[0].pk, page[-1].pk)
-    found = list(entries_of(wanted)[: PAGE + 1])
+    found = list(entries_of(wanted, PAGE + 1))
     return Page(found[:PAGE], None, _last_of_full(found))
 
 
-def entries_of(wanted: Wanted, before: Activity | None = None, after: Activity | None = None) -> QuerySet[Activity]:
-    """Give the entries below `before`, newest first, or those above `after`, oldest first.
+def entries_of(
+    wanted: Wanted, most: int, before: Activity | None = None, after: Activity | None = None
+) -> QuerySet[Activity]:
+    """Give the entries below `before`, newest first, or those above `after`, oldest first; `most` of them.
 
     Several people or acts are asked for one by one and merged: each is in order in its index, and the database
     takes from each as much as the page needs.
@@ -75,20 +78,23 @@ def entries_of(wanted: Wanted, before: Activity | None = None, after: Activity |
     found = Activity.objects.filter(_bounds(wanted, before, after), app_id=wanted.app.pk)
     if wanted.environment is not None:
         found = found.filter(environment_id=wanted.environment)
-    each = [
-        found.filter(**_only(actor_id=person, act=act)).order_by()
-        for person, act in product(_or_any(wanted.people), _or_any(wanted.acts))
-    ]
+    choices = product(_or_any(wanted.people), _or_any(wanted.acts))
+    each = [found.filter(**_only(actor_id=person, act=act)) for person, act in choices]
     if not each:
         return Activity.objects.none()
-    merged = each[0].union(*each[1:], all=True) if len(each) > 1 else each[0]
-    return merged.order_by(*(OLDEST_FIRST if after else NEWEST_FIRST))
+    order = OLDEST_FIRST if after else NEWEST_FIRST
+    if len(each) == 1:
+        return each[0].order_by(*order)[:most]
+    # SQLite takes none there and merges in order; without them PostgreSQL would read all of each, and sort
+    limits = connection.features.supports_slicing_ordering_in_compound
+    each = [only.order_by(*order)[:most] if limits else only.order_by() for only in each]
+    return each[0].union(*each[1:], all=True).order_by(*order)[:most]
 
 
 def every(wanted: Wanted) -> Iterator[Activity]:
     """Give all entries, newest first, with little memory and no long transaction."""
     below: Activity | None = None
-    while found := list(entries_of(wanted, before=below)[:EXPORTED_AT_ONCE]):
+    while found := list(entries_of(wanted, EXPORTED_AT_ONCE, before=below)):
         yield from found
         below = found[-1]
 
@@ -107,8 +113,8 @@ def show(entries: Iterable[Activity], environments: Iterable[Environment], unloc
 
 def gone_environments(app: App) -> list[tuple[int, str]]:
     """Give the environments that were deleted, with the names that they had last."""
-    deleted = entries_of(Wanted(app=app, acts=(Act.ENVIRONMENT_DELETED,)))
-    return [(entry.environment_id or 0, entry.environment_name) for entry in deleted[:PAGE]]
+    deleted = entries_of(Wanted(app=app, acts=(Act.ENVIRONMENT_DELETED,)), PAGE)
+    return [(entry.environment_id or 0, entry.environment_name) for entry in deleted]
 
 
 def day_in_words(day: date, today: date) -> str:
@@ -120,13 +126,19 @@ def day_in_words(day: date, today: date) -> str:
 
 
 def _bounds(wanted: Wanted, before: Activity | None, after: Activity | None) -> Q:
-    """The range as conditions on `at` that an index answers, and on `id` among entries of the same moment."""
-    bounds = Q(**_only(at__gte=wanted.since, at__lt=wanted.until))
-    if before:
+    """The range as conditions on `at` that an index answers, and on `id` among entries of the same moment.
+
+    One at each end and no more: with two, SQLite takes the range for so narrow that it leaves the better index.
+    """
+    since, until = wanted.since, wanted.until
+    bounds = Q()
+    if before and not (until and until <= before.at):
+        until = None
         bounds &= Q(at__lte=before.at) & (Q(at__lt=before.at) | Q(id__lt=before.pk))
-    if after:
+    if after and not (since and since > after.at):
+        since = None
         bounds &= Q(at__gte=after.at) & (Q(at__gt=after.at) | Q(id__gt=after.pk))
-    return bounds
+    return bounds & Q(**_only(at__gte=since, at__lt=until))
 
 
 def _only(**conditions: object) -> dict[str, object]:
