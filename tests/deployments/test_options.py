@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from deployments.manifests import Constant, Manifest
@@ -22,6 +23,7 @@ def constants(**values: str) -> Options:
 
 
 MARK = "s3cret-"
+patient = how(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0-"), max_size=20)
 plain, secret = st.builds(Setting, texts), st.builds(Setting, texts.map(MARK.__add__), st.just(True), texts)
 settings = st.dictionaries(st.sampled_from("ABCD"), plain | secret)
@@ -38,11 +40,13 @@ anything = st.builds(
 )
 
 
+@patient
 @given(anything)
 def test_what_is_written_is_read_back(options: Options) -> None:
     assert Options.from_json(options.as_json()) == options
 
 
+@patient
 @given(anything, anything)
 def test_no_secret_is_in_what_differs(before: Options, after: Options) -> None:
     assert MARK not in "".join(map("".join, before.difference(after)))

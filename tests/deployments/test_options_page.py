@@ -1,5 +1,6 @@
 """The Options page: who may, what it shows and keeps to itself, what is saved, and when it reaches the app."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from deployments.errors import ChangedMeanwhile
 from deployments.flows import request_job
 from deployments.models import EnvironmentOptions, JobOptions, Live
 from deployments.option_flows import save_options, stored
+from deployments.option_views import in_words
 from deployments.options import Options, Setting
 from deployments.reconciliation import reconcile
 from deployments.runtimes.base import Instance
@@ -227,6 +229,16 @@ def test_a_form_that_met_a_closed_window_is_kept_without_showing_its_secrets(ali
     answer = closed.post(f"{PRODUCTION}?confirmed={kept.pk}", form)
     assert answer.status_code == 302
     assert stored(cast.production).options.variables["TOKEN"].value == "t0ken"
+
+
+def test_what_a_waiting_form_changes_is_told_behind_right_and_window_only(alice: Client, cast: Cast) -> None:
+    test, production = ({"app": "calc", "environment": slug} for slug in ("test", "production"))
+    fields = [(name, str(value)) for name, value in (form_of(alice) | {"constant-SIZE": "30"}).items()]
+    may_not: Any = SimpleNamespace(user=cast.bob, window=None)
+    may: Any = SimpleNamespace(user=cast.alice, window=None)
+    assert in_words(may, test, fields) == [("SIZE", "not set → 30")]
+    assert in_words(may_not, test, fields) == []
+    assert in_words(may, production, fields) == []
 
 
 def test_what_is_on_the_page_is_inert(alice: Client) -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deployments.events import due_between
@@ -12,6 +12,7 @@ from deployments.schedules import FIELDS, next_after, next_interval, schedule_pr
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)  # a Wednesday
 HORIZON = timedelta(days=2)
+patient = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def values_of(text: str, lowest: int, highest: int) -> set[int]:
@@ -56,6 +57,7 @@ schedules = st.tuples(*(parts(lowest, highest) for _, lowest, highest in FIELDS)
 moments = st.datetimes(datetime(2024, 1, 1), datetime(2032, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 
 
+@patient
 @given(schedules, moments)
 def test_the_next_time_is_the_one_that_a_patient_clock_finds(schedule: str, moment: datetime) -> None:
     assert schedule_problem(schedule) is None
@@ -95,6 +97,7 @@ def test_what_never_comes_is_none() -> None:
     assert next_after("0 0 30 2 *", NOON) is None
 
 
+@patient
 @given(st.integers(60, 31 * 86400), moments)
 def test_an_interval_is_due_at_its_multiples_whatever_happens(seconds: int, moment: datetime) -> None:
     at = next_interval(seconds, moment)
@@ -117,6 +120,7 @@ def test_what_is_due_is_run_once_and_what_nobody_looked_at_is_missed() -> None:
     assert due(second, 5 * minute) == (NOON + 5 * minute, [NOON + minute * number for number in range(1, 5)])
 
 
+@patient
 @given(moments, st.integers(0, 7200), st.sampled_from(["* * * * *", "*/7 3,4 * * *", "30 2 * * *"]))
 def test_each_time_is_either_run_or_missed(moment: datetime, seconds: int, schedule: str) -> None:
     event, now = ScheduledEvent("e", "true", schedule, None), moment + timedelta(seconds=seconds)

@@ -109,10 +109,11 @@ def test_as_they_were_means_when_it_ran_last(cast: Cast, runtime: FakeRuntime) -
 
 
 def test_one_that_does_not_get_healthy_changes_neither_version_nor_options(cast: Cast, runtime: FakeRuntime) -> None:
+    constants: dict[str, Any] = {"constants": [{"name": "GREETING", "default": "x"}]}
     set_greeting(cast, "old")
-    transport(cast, runtime, "1.0.0")
+    transport(cast, runtime, "1.0.0", **constants)
     set_greeting(cast, "new")
-    second = transport(cast, runtime, "1.1.0")
+    second = transport(cast, runtime, "1.1.0", **constants)
     runtime.sick.add("python3 app.py")
     job = roll_back(cast, runtime, 1)
     assert job.state == "failed"
