@@ -308,6 +308,17 @@ def held(user: User, environment: Environment) -> set[Permission]:
     return {permission for permission in Permission if may(user, environment, permission)}
 
 
+def test_nobody_answers_an_offer_that_is_made_to_somebody_else(cast: Cast) -> None:
+    erin = join(cast, "erin")
+    offer_to(cast, cast.bob)
+    for person in (erin, cast.alice, cast.charlie):
+        for answer in (contact.accept, contact.decline):
+            with pytest.raises(NotPossible):
+                answer(cast.app, Actor(person, via=SHELL))
+    assert HandOver.objects.get().offered_to.user == cast.bob
+    assert contact_now(cast) == cast.alice
+
+
 def test_what_other_members_hold_stays(cast: Cast) -> None:
     erin = join(cast, "erin")
     cast.grant(erin, cast.test, Permission.TRANSPORT)
