@@ -25,7 +25,7 @@ OF_A_PERSON = (
     *("/authenticator/help/", "/authenticator/"),
 )
 OF_AN_APP = (
-    *("", "packages/", "packages/upload/", "activity/", "team/", "team/leave/"),
+    *("", "packages/", "packages/?q=nothing", "packages/upload/", "activity/", "team/", "team/leave/"),
     *("permissions/test/", "permissions/acceptance/", "permissions/production/?q=bob", "production-access/", "team/2/"),
     *("technical-contact/", "technical-contact/2/"),
 )
@@ -129,6 +129,8 @@ def test_every_page_is_for_everybody(portal: LivePortal, new_context: NewContext
     inspector.visit(*(TEST + each for each in OF_AN_ENVIRONMENT), *(PRODUCTION + each for each in OF_AN_ENVIRONMENT))
     inspector.visit(*OF_TEST, *OF_PRODUCTION)
     inspector.visit("/apps/no-such-app/", status=404)
+    steps.open_package(page, "Calc 1.0.0")
+    inspector.visit(page.url + "delete/")
     steps.open_package(page, "Calc 1.1.0")
     inspector.visit(page.url)
     inspector.visit(page.get_by_role("link", name="Transport to Production").get_attribute("href") or "")
