@@ -1,15 +1,17 @@
 """What a flow checks once more, however it is called: that whoever acts may, and has the window for it."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.actor import Actor
+from accounts.actor import API, Actor
 from accounts.models import ProductionWindow, User
-from environments.models import App, Environment
+from environments.models import ApiKey, App, Environment
 
-WITHOUT_BROWSER = ("API", "shell")  # ways that have no window: the Deploy API has rules of its own
+WITHOUT_WINDOW = ("shell",)
+NOT_BY_KEY = "This API key does not reach {name}."
 
 
 class NotPermitted(Exception):
@@ -17,14 +19,27 @@ class NotPermitted(Exception):
 
 
 def need_window_on(environment: Environment, by: Actor) -> None:
-    """Raise NotPermitted for a change of a production environment by a browser without an open window."""
-    if environment.is_production:
+    """Raise NotPermitted for a change of a production environment by a browser without an open window.
+
+    The Deploy API has no window: its key must have been made to reach the environment.
+    """
+    if not environment.is_production:
+        return
+    if by.via == API:
+        _need_key_to_one_of([environment], by, NOT_BY_KEY.format(name=environment.name))
+    else:
         _need_window(by, f"Enter a code before you change {environment.name}.")
 
 
 def need_window_for(app: App, by: Actor) -> None:
-    """Raise NotPermitted where a decision about production lacks the window: on an app that has such an environment."""
-    if app.environments.filter(is_production=True).exists():
+    """Raise NotPermitted where a decision about production lacks the window: on an app that has such an environment.
+
+    By the Deploy API it lacks a key that reaches one of them.
+    """
+    production = list(app.environments.filter(is_production=True))
+    if production and by.via == API:
+        _need_key_to_one_of(production, by, NOT_BY_KEY.format(name=f"production of {app.name}"))
+    elif production:
         _need_window(by, f"Enter a code first: this decides about production of {app.name}.")
 
 
@@ -41,8 +56,14 @@ def was_distrusted(user: User, at: datetime) -> bool:
 
 def _need_window(by: Actor, sentence: str) -> None:
     # SECURITY: the gate has asked for the window; whoever gets here by another way does not get past this
-    if by.via in WITHOUT_BROWSER:
+    if by.via in WITHOUT_WINDOW:
         return
     windows = ProductionWindow.objects.open_at(timezone.now()).filter(user=by.user)
     if by.window is None or not windows.filter(pk=by.window).exists():
+        raise NotPermitted(sentence)
+
+
+def _need_key_to_one_of(environments: Iterable[Environment], by: Actor, sentence: str) -> None:
+    keys = ApiKey.objects.in_force(timezone.now()).filter(pk=by.key.pk if by.key else 0, user=by.user.pk)
+    if not any(keys.reaching(environment).exists() for environment in environments):
         raise NotPermitted(sentence)

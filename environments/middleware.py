@@ -20,9 +20,13 @@ from django.urls import reverse
 from accounts import pending, purposes, refusals
 from accounts.guards import Guard, guard_of
 from environments.access import AppGuard, AppRequest, environment_of, membership_of, offer_to, standing_of
+from environments.api_access import ApiGuard, ApiGuards, is_call
+from environments.api_access import decide as decide_call
+from environments.api_errors import Code, error
 from environments.authority import NotPermitted
 from environments.models import App, Environment
 from environments.permissions import Permission, allowed
+from environments.whom_to_ask import whom_to_ask
 from portal.errors import not_this_way
 
 log = logging.getLogger(__name__)
@@ -56,6 +60,8 @@ class BodyLimit:
             return None
         guard = guard_for(request, view)
         limit = (guard.max_body if guard else None) or settings.FORM_MAX_BYTES
+        if size > limit and is_call(request.path_info):
+            return error(Code.TOO_LARGE, f"This address takes {limit} bytes.")
         if size > limit:
             return render(request, "413.html", {"limit": limit}, status=413)
         return decide(request, guard, kwargs, keep_form=False)
@@ -98,11 +104,14 @@ class Gate:
 def guard_for(request: HttpRequest, view: Callable[..., Any]) -> Guard | None:
     if request.resolver_match and "admin" in request.resolver_match.namespaces:
         return ADMIN
-    return guard_of(view)
+    guard = guard_of(view)
+    return guard.of(request.method) if isinstance(guard, ApiGuards) else guard
 
 
 def decide(request: Any, guard: Guard | None, kwargs: dict[str, Any], keep_form: bool = True) -> HttpResponse | None:
     """Give the answer that keeps a request from its view, or None when it may pass."""
+    if is_call(request.path_info) or isinstance(guard, ApiGuard):
+        return _decide_call(request, guard, kwargs)
     if guard is None:
         log.error("%s declares nothing and is refused.", request.path)
         return render(request, "403.html", status=403)
@@ -122,6 +131,14 @@ def decide(request: Any, guard: Guard | None, kwargs: dict[str, Any], keep_form:
     if needs_window and not request.window:
         return _ask_for_code(request, guard, keep_form)
     return None
+
+
+def _decide_call(request: Any, guard: Guard | None, kwargs: dict[str, Any]) -> HttpResponse | None:
+    """SECURITY: what is declared for browsers is refused below the Deploy API's addresses, and the other way round."""
+    if not isinstance(guard, ApiGuard) or not is_call(request.path_info):
+        log.error("%s declares no guard that holds at its address and is refused.", request.path)
+        return error(Code.NO_ACCESS, Code.NOT_FOUND.meaning)
+    return decide_call(request, guard, kwargs)
 
 
 def _decide_app(request: AppRequest, guard: Guard, kwargs: dict[str, Any]) -> HttpResponse | None:
@@ -174,7 +191,7 @@ def _refuse(
 ) -> HttpResponse:
     where = f"{request.app.name}, {environment.name}" if environment else request.app.name
     refusals.note(request, f"{missing} is missing", request.app, environment)
-    text, asked = _whom_to_ask(request.app, remedy)
+    text, asked = whom_to_ask(request.app, remedy)
     refusal = {
         "title": f"You need {missing} on {where}",
         "text": f"{why} {text}",
@@ -182,16 +199,6 @@ def _refuse(
         "back_url": reverse("deployments:app", args=[request.app.slug]),
     }
     return render(request, "403.html", {"refusal": refusal}, status=403)
-
-
-def _whom_to_ask(app: App, remedy: str) -> tuple[str, dict[str, str]]:
-    """Say who can help: the Technical Contact, or support while the app has none who is active."""
-    contact = app.technical_contact
-    if contact.is_active:
-        asked = {"contact_name": contact.name, "contact_email": contact.email, "contact_does": remedy}
-        return f"{contact.name}, the Technical Contact of {app.name}, {remedy}.", asked
-    asked = {"contact_name": "support", "contact_email": settings.SUPPORT_EMAIL, "contact_does": "appoints one"}
-    return f"{app.name} needs a new Technical Contact, who {remedy}; support appoints one.", asked
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import ProductionWindow, User
 from environments.permissions import Permission
 
 # A host name is `<environment>--<app>`; single hyphens only, so that it can be read in one way
@@ -198,8 +198,31 @@ class HandOver(models.Model):
         return now < self.ends_at and self.offered_by_id == contact.pk and contact.is_active
 
 
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def in_force(self, now: datetime) -> "ApiKeyQuerySet":
+        return self.filter(expires_at__gt=now, user__is_active=True)
+
+    def reaching(self, environment: Environment) -> "ApiKeyQuerySet":
+        """Keep the keys that reach a production environment.
+
+        SECURITY: later grants don't widen a key, so the grant of API Rights must be older than it; and what was made
+        under a window that was ended for cause may be a thief's (PORTAL, "The two-factor gate", 11).
+        """
+        granted = NodePermission.objects.filter(
+            environment=environment,
+            membership__user=models.OuterRef("user"),
+            permission=Permission.API,
+            granted=True,
+            set_at__lte=models.OuterRef("created_at"),
+        )
+        distrusted = ProductionWindow.objects.filter(
+            pk=models.OuterRef("window"), ended_why__in=ProductionWindow.FOR_CAUSE
+        )
+        return self.filter(models.Exists(granted), ~models.Exists(distrusted), production=environment)
+
+
 class ApiKey(models.Model):
-    """What a CI system proves itself with to the Deploy API, in the name of its person. Its SHA-256 is kept, not itself.
+    """What a CI system proves itself with to the Deploy API, in its person's name. Only its SHA-256 is kept.
 
     It holds no right: those of its person are read at each call. `apps` are those that it may name, `production` the
     production environments that it reaches, as chosen when it was made under `window`; nothing widens them later.
@@ -220,6 +243,8 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)
     last_used_from = models.CharField(max_length=45, blank=True)
+
+    objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at", "-pk"]

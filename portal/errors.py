@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.module_loading import import_string
@@ -18,10 +18,21 @@ TOO_MUCH = {
 }
 
 
+CALLS = "/api/1/"  # programs ask there (the Deploy API): they get an object, no page
+
+
+def _page(request: HttpRequest, status: int, code: str, words: str) -> HttpResponse:
+    if request.path_info.startswith(CALLS):
+        return JsonResponse({"errorCode": code, "errorMessage": words}, status=status)
+    return render(request, f"{status}.html", status=status)
+
+
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     if too_much := next((words for kind, words in TOO_MUCH.items() if isinstance(exception, kind)), ""):
+        if request.path_info.startswith(CALLS):
+            return _page(request, 413, "TOO_LARGE", too_much)
         return render(request, "413.html", {"too_much": too_much}, status=413)
-    return render(request, "400.html", status=400)
+    return _page(request, 400, "INVALID_REQUEST", "The request can't be used.")
 
 
 def not_this_way(request: HttpRequest, bare: HttpResponse) -> HttpResponse:
@@ -32,15 +43,17 @@ def not_this_way(request: HttpRequest, bare: HttpResponse) -> HttpResponse:
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return render(request, "403.html", status=403)
+    return _page(request, 403, "NO_ACCESS", "This is not permitted.")
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return render(request, "404.html", status=404)
+    return _page(request, 404, "NOT_FOUND", "There is nothing at this address.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Rendered without the request: nothing that may have failed is asked again."""
+    if request.path_info.startswith(CALLS):
+        return _page(request, 500, "INTERNAL_SERVER_ERROR", "Something went wrong in the portal itself.")
     return HttpResponse(render_to_string("500.html"), status=500)
 
 

@@ -59,6 +59,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "portal.middleware.ClientAddress",
+    "environments.api_middleware.KeysOnly",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "accounts.middleware.SignedIn",
@@ -179,6 +180,9 @@ PACKAGE_MAX_DEPTH = env.int("PACKAGE_MAX_DEPTH", 32)
 PACKAGE_KEPT_DAYS = env.int("PACKAGE_KEPT_DAYS", 15)
 NIGHTLY_AT = read.time_of_day("NIGHTLY_AT", "02:00")
 DISK_RESERVE_BYTES = env.int("DISK_RESERVE_BYTES", 256 * 1024**2)
+
+API_CALLS_PER_MINUTE = env.int("API_CALLS_PER_MINUTE", 1200)
+API_WRONG_KEYS_PER_MINUTE = env.int("API_WRONG_KEYS_PER_MINUTE", 60)
 
 BIND = env.str("BIND", "localhost")
 WEB_WORKERS = env.int("WEB_WORKERS", 2)

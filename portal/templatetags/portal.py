@@ -126,9 +126,10 @@ def lasting(start: datetime | None, end: datetime | None) -> str:
 
 
 @register.filter
-def way(via: str) -> str:
-    """Say by which way something was done; nothing for the browser, where most is done."""
-    return _WAYS.get(via, "")
+def way(via: str, key: str = "") -> str:
+    """Say by which way something was done, and by which API key; nothing for the browser, where most is done."""
+    words = _WAYS.get(via, "")
+    return f"{words}, key {inert(key)}" if words and key else words
 
 
 @register.filter
