@@ -28,14 +28,15 @@ def prepare(var: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="portal-bench.") as folder:
         prepare(Path(folder, "pages"))
-        from tests.bench import codes, flow, pages, report, transport, upload
+        from tests.bench import activity, codes, flow, pages, report, transport, upload
 
         lines = [*pages.measure(), *flow.measure(), *codes.measure(pages.HOST), *upload.measure()]
+        lines += activity.measure()
         lines += transport.measure(Path(folder))
     print(report.table(lines))
     print(
-        f"Medians of {pages.ROUNDS} rounds for pages, {codes.ROUNDS} for codes, {upload.ROUNDS} for uploads and"
-        f" {transport.ROUNDS} for transports, floor and portal in turns."
+        f"Medians of {pages.ROUNDS} rounds for pages, {codes.ROUNDS} for codes, {upload.ROUNDS} for uploads,"
+        f" {activity.ROUNDS} for the activity and {transport.ROUNDS} for transports, floor and portal in turns."
     )
     if busy := report.busy():
         print(busy)
