@@ -6,20 +6,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 
 from accounts.actor import Actor
 from deployments.flows import request_job
-from deployments.models import Job, Live
+from deployments.models import EventClock, EventRun, Job, Live
 from deployments.states import JobKind
 from deployments.worker import is_alive
 from tests.cast import Cast, make_cast
-from tests.deployments.node import LocalNode, wait_until
+from tests.deployments.fakes import make_package
+from tests.deployments.node import LocalNode, processes_with, wait_until
 from tests.deployments.test_worker_real import HOST, package_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -111,3 +114,25 @@ def test_told_to_end_it_gives_up_what_has_changed_nothing_yet_and_leaves(
     )
     assert own_node.runtime.instances() == []
     assert not is_alive()
+
+
+def a_minute_passes_and_an_event_is_due() -> bool:
+    """Put the clock back until the worker has noticed, which looks at it every two seconds."""
+    EventClock.objects.update(looked_at=timezone.now() - timedelta(seconds=60))
+    return EventRun.objects.filter(state="running").exists()
+
+
+def test_told_to_end_it_waits_for_no_event(own_node: LocalNode, cast: Cast) -> None:
+    event = {"name": "Endless", "interval": 60, "command": "exec sleep 98765"}
+    serve = "python3 -m http.server $PORT --bind 127.0.0.1"
+    with worker_process(own_node) as worker:
+        job = ask(cast, make_package(cast.app, cast.alice, web=serve, scheduled_events=[event]))
+        wait_until(lambda: state_of(job) == "done", 30)
+        Live.objects.update(since=timezone.now() - timedelta(hours=1))
+        wait_until(a_minute_passes_and_an_event_is_due, 30)
+        wait_until(lambda: processes_with("98765"))
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+    assert "running" not in EventRun.objects.values_list("state", flat=True)
+    assert EventRun.objects.filter(state="interrupted").exists()
+    wait_until(lambda: not processes_with("98765"))

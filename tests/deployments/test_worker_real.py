@@ -2,19 +2,24 @@
 
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db.models import F
+from django.utils import timezone
 
 from accounts.actor import Actor
-from deployments.flows import request_job
-from deployments.models import Job, Live, Package
+from deployments.events import carry_out_event, take_due
+from deployments.flows import request_job, request_roll_back
+from deployments.models import EventClock, EventRun, Job, Live, Package
 from deployments.packages import build_archive
 from deployments.reconciliation import reconcile
 from deployments.states import JobKind
 from deployments.worker import Worker
 from tests.cast import Cast
+from tests.deployments.fakes import make_package
 from tests.deployments.node import PACKAGES, LocalNode, wait_until
 
 HOST = "test--calc"
@@ -150,6 +155,46 @@ def test_what_ended_by_itself_is_noticed_and_a_restart_brings_it_back(
     reconcile(node.runtime)
     wait_until(lambda: node.get(HOST)[0] == 200)
     assert Live.objects.get().trouble == ""
+
+
+def test_an_event_runs_beside_the_app_with_its_data_and_options_and_clearing_takes_all_of_it(
+    node: LocalNode, cast: Cast
+) -> None:
+    event = {"name": "Count", "interval": 60, "command": "echo $GREETING >> $DATA_DIR/count && wc -l < $DATA_DIR/count"}
+    serve = "python3 -m http.server $PORT --bind 127.0.0.1"
+    constants = [{"name": "GREETING", "default": "Hi"}]
+    package = make_package(cast.app, cast.alice, web=serve, scheduled_events=[event], constants=constants)
+    assert carry_out(node, cast, JobKind.TRANSPORT, package).state == "done"
+    now = timezone.now()
+    Live.objects.update(since=now - timedelta(hours=1))
+    for count in (1, 2):
+        EventClock.objects.update_or_create(pk=1, defaults={"looked_at": now - timedelta(seconds=60)})
+        EventRun.objects.update(due_at=F("due_at") - timedelta(minutes=5))
+        (run,) = take_due("real", now)
+        carry_out_event(run, node.runtime)
+        run.refresh_from_db()
+        assert (run.state, run.result, run.output.strip()) == ("done", "Exit code 0.", str(count))
+    data = node.runtime.layout.data(cast.test.pk)
+    assert (data / "count").read_text() == "Hi\nHi\n"
+    assert carry_out(node, cast, JobKind.STOP).state == "done"
+    cleared = carry_out(node, cast, JobKind.CLEAR)
+    assert cleared.state == "done", outputs(cleared)
+    assert not (data / "count").exists()
+    assert not node.runtime.has_release(package.sha256)
+    assert carry_out(node, cast, JobKind.TRANSPORT, package).state == "done"
+
+
+def test_the_way_back_needs_no_unpacking_and_loses_no_request(node: LocalNode, cast: Cast, tmp_path: Path) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        carry_out(node, cast, JobKind.TRANSPORT, package_of(cast, tmp_path, f"calc/{version}"))
+    with Visitors(node, 2) as visitors:
+        job = request_roll_back(cast.test, Actor(cast.alice), 1, "", with_options=True)
+        assert Worker(node.runtime, "real").run_once()
+    job.refresh_from_db()
+    assert job.state == "done", outputs(job)
+    assert job.steps.get(name="unpack").state == "skipped"
+    assert visitors.refused == []
+    assert node.get(HOST, "/version")[1].strip() == '{"name": "calc", "version": "1.0.0"}'
 
 
 def test_the_way_from_the_request_to_the_answer_is_short(node: LocalNode, cast: Cast, tmp_path: Path) -> None:
