@@ -14,11 +14,10 @@ class Key:
     """The API key by which somebody acts; its secret is known to nobody but them."""
 
     pk: int
-    name: str
-    prefix: str
+    shown: str  # its name and the public part
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.prefix}…)"
+        return self.shown
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,10 @@ class Refused(Exception):
     """What was asked for does not make sense now; nothing was changed."""
 
 
+class NotStopped(Refused):
+    """What was asked for needs the environment to be stopped, and it runs or is about to."""
+
+
 class NoRoom(Refused):
     """The disk is too full to take more; the operator's reserve is kept."""
 

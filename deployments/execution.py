@@ -11,17 +11,19 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.actor import API
 from accounts.models import ProductionWindow
 from deployments.errors import Refused
-from deployments.flows import refuse_senseless, refuse_without_values, runs_beside
+from deployments.flows import refuse_senseless, refuse_to_start_another, refuse_without_values, runs_beside
 from deployments.journal import CancelAsked, Journal, Lost, asker_of, lasting
 from deployments.models import Job, Live, Package
 from deployments.option_flows import adopt, keep_for, started_with, stored, used_by
 from deployments.options import Options
 from deployments.packages import PackageRefused, digest
 from deployments.runtimes.base import Instance, InstanceState, Runtime, RuntimeFailure, Spec
-from deployments.states import STARTS, EnvironmentState, JobKind, JobState, StepName, leads_to, steps_of
+from deployments.states import EnvironmentState, JobKind, JobState, StepName, steps_of
 from environments.access import may
+from environments.api_keys import still_carries
 from environments.permissions import Permission
 
 log = logging.getLogger(__name__)
@@ -87,7 +89,7 @@ class Execution:
         with self.journal.step(StepName.CHECK):
             self._check()
         beside = runs_beside(self.package, self.before)
-        names = steps_of(self.kind, beside)
+        names = steps_of(self.kind, beside, self.job.stays_stopped)
         self.journal.put_in_order(names)
         carry: dict[StepName, Callable[[], None]] = {
             StepName.UNPACK: self._unpack,
@@ -110,6 +112,8 @@ class Execution:
             return f"{self.environment.name} is empty."
         if self.kind is JobKind.STOP:
             return f"{self.environment.name} is stopped."
+        if self.job.stays_stopped:
+            return f"{self.package} is on {self.environment.name}, stopped."
         return f"{self.package} runs on {self.environment.name}."
 
     def fall_back(self) -> str:
@@ -134,8 +138,12 @@ class Execution:
         state = EnvironmentState(live.state) if live else EnvironmentState.EMPTY
         try:
             refuse_senseless(self.kind, self.environment, state)
+            if self.kind is JobKind.START and self.job.via == API:
+                lasting(lambda: refuse_to_start_another(self.environment, self.job.number))
         except Refused as reason:
             raise Cancelled(str(reason)) from reason
+        if self.job.stays_stopped and state is EnvironmentState.RUNNING:
+            raise Cancelled(f"{self.environment.name} runs. Stop it first.")
         if live and live.is_running and live.instance is not None:
             self.old = Instance(self.environment.pk, live.instance)
             self.old_options = lasting(lambda: started_with(live))
@@ -146,10 +154,9 @@ class Execution:
         self.journal.save(
             package_name=str(self.package), package_before=self.before, name_before=str(self.before or "")
         )
-        if self.kind not in STARTS:
-            return
-        lasting(self._settle_options)
-        self._check_isolation()
+        if self.job.starts:
+            lasting(self._settle_options)
+            self._check_isolation()
         if self.kind is JobKind.TRANSPORT:
             self._check_content(self.package)
 
@@ -179,6 +186,8 @@ class Execution:
             raise Cancelled(f"No longer permitted: {job.asker_name} has no Transport Rights on {where} now.")
         if job.window and not _still_trusted(job.window):
             raise Cancelled(f"No longer permitted: the production access of {job.asker_name} was withdrawn.")
+        if job.via == API and not still_carries(job.api_key_id, self.environment):
+            raise Cancelled(f"No longer permitted: the API key {job.key_name} was revoked or has lost its rights.")
 
     def _check_isolation(self) -> None:
         if not self.environment.is_production or settings.ACCEPT_WEAK_ISOLATION:
@@ -234,7 +243,7 @@ class Execution:
 
     def _switch(self) -> None:
         """Lead the address to the new one and say so in the same moment: the row is the truth after a crash."""
-        stops = self.kind is JobKind.STOP
+        stops = not self.job.starts
 
         def switch() -> None:
             with transaction.atomic():
@@ -287,7 +296,7 @@ class Execution:
         Live.objects.update_or_create(
             environment=self.environment,
             defaults={
-                "state": leads_to(self.kind),
+                "state": self.job.leads_to,
                 "package": package,
                 "instance": instance,
                 "since": timezone.now(),

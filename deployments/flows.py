@@ -9,22 +9,23 @@ from django.db import transaction
 from django.db.models import Max
 
 from accounts.activity import record
-from accounts.actor import Actor
+from accounts.actor import API, Actor
 from accounts.acts import Act
-from deployments.errors import AlreadyAsked, ChangedMeanwhile, Refused
+from deployments.errors import AlreadyAsked, ChangedMeanwhile, NotStopped, Refused
 from deployments.journal import end
 from deployments.models import Job, Live, Package, Step
 from deployments.option_flows import adopt, keep_for, last_used_with, stored
 from deployments.options import Options, Settings
 from deployments.repository import upload_package
 from deployments.rights import permitted
-from deployments.states import SENSELESS, STARTS, EnvironmentState, JobKind, JobState, leads_to, steps_of
+from deployments.states import FINAL, SENSELESS, STARTS, EnvironmentState, JobKind, JobState, steps_of
 from environments.models import Environment
 
 __all__ = [
     "cancel_job",
     "refuse_senseless",
     "request_job",
+    "request_placing",
     "request_roll_back",
     "request_transport",
     "runs_beside",
@@ -53,6 +54,7 @@ class Wish:
     note: str = ""
     rolls_back: Job | None = None
     restores: Options | None = None
+    stays_stopped: bool = False
 
 
 @transaction.atomic
@@ -65,6 +67,15 @@ def request_job(
     now, or constants of the package have no value).
     """
     return _ask(permitted(environment, by), by, Wish(kind, package, note))
+
+
+@transaction.atomic
+def request_placing(environment: Environment, by: Actor, package: Package) -> Job:
+    """Queue a transport that leaves its package stopped, to an environment that is stopped when it is its turn.
+
+    Raises what `request_job` raises; NotStopped where the environment runs, or is about to.
+    """
+    return _ask(permitted(environment, by), by, Wish(JobKind.TRANSPORT, package, stays_stopped=True))
 
 
 @transaction.atomic
@@ -145,9 +156,14 @@ def _ask(environment: Environment, by: Actor, wish: Wish) -> Job:
         if job.kind == wish.kind and job.package_id == (package.pk if package else None):
             raise AlreadyAsked(job)
     live = Live.objects.filter(environment=environment).select_related("package").first()
-    refuse_senseless(wish.kind, environment, _state_then(live, active))
+    state = _state_then(live, active)
+    if wish.stays_stopped and state is EnvironmentState.RUNNING:
+        raise NotStopped(f"{environment.name} runs. Stop it first, then transport {package} to it.")
+    refuse_senseless(wish.kind, environment, state)
+    if by.via == API and wish.kind is JobKind.START:
+        refuse_to_start_another(environment)
     # What waits before it may change what is on the environment, so that is judged when it is its turn
-    if package or (wish.kind in STARTS and not active):
+    if not wish.stays_stopped and (package or (wish.kind in STARTS and not active)):
         refuse_without_values(package or (live.package if live else None), wish.restores or stored(environment).options)
     job = _queue(environment, by, wish, live)
     act = Act.ROLL_BACK_ASKED if job.is_roll_back else ASKED[wish.kind]
@@ -164,6 +180,16 @@ def refuse_without_values(package: Package | None, options: Options) -> None:
         raise Refused(f"{package} can't start. {sentences}{more} Set what is missing first.")
 
 
+def refuse_to_start_another(environment: Environment, before: int | None = None) -> None:
+    """Raise Refused where the last transport by the Deploy API did not arrive: a program that transports and then
+    starts would take the old version for the new one. `before` is the number of the job that starts.
+    """
+    transports = environment.jobs.filter(kind=JobKind.TRANSPORT).order_by("-number")
+    last = (transports.filter(number__lt=before) if before else transports).first()
+    if last and last.stays_stopped and last.state in FINAL and last.state != JobState.DONE:
+        raise Refused(f"{last.package_name} did not arrive on {environment.name}, so nothing is started. {last.result}")
+
+
 def refuse_senseless(kind: JobKind, environment: Environment, state: EnvironmentState) -> None:
     """Raise Refused, in words, when a job of this kind has nothing to do on an environment in this state."""
     if sentence := SENSELESS.get((kind, state)):
@@ -173,7 +199,7 @@ def refuse_senseless(kind: JobKind, environment: Environment, state: Environment
 def _state_then(live: Live | None, active: list[Job]) -> EnvironmentState:
     """What the environment will be when it is this job's turn, if what is before it goes well."""
     if active:
-        return leads_to(JobKind(active[-1].kind))
+        return active[-1].leads_to
     return EnvironmentState(live.state) if live else EnvironmentState.EMPTY
 
 
@@ -196,10 +222,13 @@ def _queue(environment: Environment, by: Actor, wish: Wish, live: Live | None) -
         via=by.via,
         address=by.address,
         window=by.window,
+        api_key_id=by.key.pk if by.key else None,
+        key_name=str(by.key or ""),
+        stays_stopped=wish.stays_stopped,
     )
     if wish.restores:
         keep_for(job, wish.restores)
-    names = steps_of(wish.kind, beside=runs_beside(package or before, before))
+    names = steps_of(wish.kind, runs_beside(package or before, before), wish.stays_stopped)
     Step.objects.bulk_create(Step(job=job, order=order, name=name) for order, name in enumerate(names))
     return job
 

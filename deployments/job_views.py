@@ -11,7 +11,7 @@ from deployments.flows import cancel_job, refuse_senseless, request_job
 from deployments.forms import ClearForm
 from deployments.models import Job
 from deployments.overview import Card, card_of
-from deployments.states import EnvironmentState, JobKind, JobState, leads_to
+from deployments.states import EnvironmentState, JobKind, JobState
 from deployments.words import what_happens
 from environments.access import AppRequest, requires
 from environments.permissions import Permission
@@ -105,7 +105,7 @@ def _senseless(card: Card, kind: JobKind) -> str:
     last = card.active[-1] if card.active else None
     state = card.live.state if card.live else EnvironmentState.EMPTY
     try:
-        refuse_senseless(kind, card.environment, leads_to(JobKind(last.kind)) if last else EnvironmentState(state))
+        refuse_senseless(kind, card.environment, last.leads_to if last else EnvironmentState(state))
     except Refused as reason:
         return str(reason)
     return ""

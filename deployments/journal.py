@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from accounts.activity import record
-from accounts.actor import Actor
+from accounts.actor import Actor, Key
 from accounts.acts import Act
 from accounts.models import User
 from deployments.models import Job, Step
@@ -54,7 +54,8 @@ def lasting(act: Callable[[], Answer]) -> Answer:
 def asker_of(job: Job) -> Actor:
     """Give who asked for the job as the one who acts, by way of the worker."""
     user = job.asked_by or User(name=job.asker_name)
-    return Actor(user, "worker", job.address, window=job.window)
+    key = Key(job.api_key_id or 0, job.key_name) if job.key_name else None
+    return Actor(user, "worker", job.address, window=job.window, key=key)
 
 
 class Journal:

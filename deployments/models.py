@@ -187,7 +187,7 @@ class Step(models.Model):
 
     @property
     def title(self) -> str:
-        return title_of(JobKind(self.job.kind), StepName(self.name))
+        return title_of(JobKind(self.job.kind), StepName(self.name), self.job.stays_stopped)
 
 
 class Live(models.Model):

@@ -23,6 +23,7 @@ from deployments.deletion import forget_unknown
 from deployments.errors import Refused
 from deployments.models import Job, Live, Nightly, Package
 from deployments.runtimes.base import Runtime, RuntimeFailure
+from environments.api_keys import need_key_for
 from environments.authority import NotPermitted, need_window_for
 from environments.models import App, Membership
 
@@ -46,6 +47,7 @@ def delete_package(package: Package, by: Actor) -> None:
         raise NotPermitted("Your role in the team does not let you delete packages.")
     # An environment may want to go back to it, and production is one of them
     need_window_for(app, by)
+    need_key_for(app, by)
     with transaction.atomic():
         if not Package.objects.select_for_update().filter(pk=package.pk).exists():
             raise Refused(f"{package} is not in the repository any more.")

@@ -21,6 +21,7 @@ from deployments.errors import NoRoom
 from deployments.limits import limits
 from deployments.models import NAME_LENGTH, Package
 from deployments.packages import Manifest, PackageRefused, digest, inspect
+from environments.api_keys import need_key_for
 from environments.authority import NotPermitted
 from environments.models import App, Membership
 
@@ -37,6 +38,7 @@ def upload_package(app: App, by: Actor, file: File[bytes], name: str, descriptio
     """
     if not Membership.objects.filter(app=app, user=by.user, user__is_active=True, role__deploys=True).exists():
         raise NotPermitted("Your role in the team does not let you upload packages.")
+    need_key_for(app, by)
     refuse_without_room()
     archive = cast(BinaryIO, file.file)
     sha256 = getattr(file, SHA256, "") or digest(archive)

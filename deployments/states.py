@@ -64,8 +64,13 @@ _TITLES = {
 }
 
 
-def steps_of(kind: JobKind, beside: bool) -> tuple[StepName, ...]:
-    """Give the steps in their order; a package that can't run twice has the old one stopped before it starts."""
+def steps_of(kind: JobKind, beside: bool, stays_stopped: bool = False) -> tuple[StepName, ...]:
+    """Give the steps in their order; a package that can't run twice has the old one stopped before it starts.
+
+    A transport that leaves its package stopped only puts it in place.
+    """
+    if stays_stopped:
+        return (StepName.CHECK, StepName.UNPACK, StepName.SWITCH)
     steps = _BESIDE[kind]
     if beside or not {StepName.START, StepName.STOP} <= set(steps):
         return steps
@@ -74,7 +79,9 @@ def steps_of(kind: JobKind, beside: bool) -> tuple[StepName, ...]:
     return tuple(others)
 
 
-def title_of(kind: JobKind, step: StepName) -> str:
+def title_of(kind: JobKind, step: StepName, stays_stopped: bool = False) -> str:
+    if stays_stopped and step is StepName.SWITCH:
+        return "Put it in place"
     return _TITLES.get((kind, step), step.label)
 
 

@@ -51,7 +51,7 @@ def how_it_changes_over(name: str, before: Package | None, after: Package, *, ru
 def if_it_fails(job: Job, card: Card, steps: list[StepName]) -> str:
     """Say in advance what is true if a running job fails; nothing where that goes without saying."""
     name, before = job.environment.name, card.package
-    if job.decided_at or job.kind not in (JobKind.TRANSPORT, JobKind.START, JobKind.RESTART):
+    if job.decided_at or not job.starts:
         return ""
     if before is None or not (card.live and card.live.is_running):
         stays = f"{name} stays stopped" if before else f"nothing is on {name}"

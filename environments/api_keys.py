@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts import mail
 from accounts.activity import record
-from accounts.actor import Actor, Key
+from accounts.actor import API, Actor, Key
 from accounts.acts import Act
 from accounts.models import Activity, User
 from environments.access import may
@@ -120,16 +120,36 @@ def note_refusal(text: str, address: str, now: datetime) -> None:
     if lately.filter(target__startswith=str(key)).exists():
         return
     what = f"{key} has expired" if key.is_expired else f"{key} with a wrong secret or another e-mail address"
-    record(Act.KEY_REFUSED, Actor(key.user, "API", address), what)
+    record(Act.KEY_REFUSED, Actor(key.user, API, address), what)
 
 
 def key_of(key: ApiKey) -> Key:
-    return Key(key.pk, key.name, key.prefix)
+    return Key(key.pk, str(key))
 
 
 def reaches(key: ApiKey, environment: Environment) -> bool:
     """Say whether a key reaches an environment at all: production only where it was made to."""
     return not environment.is_production or ApiKey.objects.filter(pk=key.pk).reaching(environment).exists()
+
+
+def need_key_for(app: App, by: Actor) -> None:
+    """Raise NotPermitted where somebody acts by the Deploy API with a key that may change nothing of an app now.
+
+    SECURITY: a large upload takes its time, and its key may have been revoked since it began.
+    """
+    if by.via != API:
+        return
+    keys = ApiKey.objects.in_force(timezone.now()).filter(pk=by.key.pk if by.key else 0, user=by.user.pk)
+    if not keys.filter(apps=app, read_only=False).exists():
+        raise NotPermitted("This API key was revoked, has expired, or only reads.")
+
+
+def need_key_on(environment: Environment, by: Actor) -> None:
+    """Raise NotPermitted where somebody acts by the Deploy API without API Rights, or with a key that is not for it."""
+    if by.via == API:
+        need_key_for(environment.app, by)
+        if not still_carries(by.key.pk if by.key else None, environment):
+            raise NotPermitted(f"This API key may change nothing on {environment.name}.")
 
 
 def still_carries(key: int | None, environment: Environment) -> bool:
