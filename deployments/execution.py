@@ -186,6 +186,10 @@ class Execution:
             raise Cancelled(f"No longer permitted: {job.asker_name} has no Transport Rights on {where} now.")
         if job.window and not _still_trusted(job.window):
             raise Cancelled(f"No longer permitted: the production access of {job.asker_name} was withdrawn.")
+        if self.environment.is_production and job.via == "browser" and job.window is None:
+            # Support made it production while the job waited
+            where = self.environment.name
+            raise Cancelled(f"No longer permitted: {where} is production now, and no code was entered for this.")
         if job.via == API and not still_carries(job.api_key_id, self.environment):
             raise Cancelled(f"No longer permitted: the API key {job.key_name} was revoked or has lost its rights.")
 

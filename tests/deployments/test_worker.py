@@ -221,6 +221,11 @@ class TestPermission:
         ProductionWindow.objects.update(ended_at=timezone.now(), ended_why=why)
         self.run(runtime, job)
 
+    def test_made_production_meanwhile(self, cast: Cast, runtime: FakeRuntime) -> None:
+        job = self.by_bob(cast)
+        Environment.objects.filter(pk=cast.test.pk).update(is_production=True)
+        assert "no code was entered" in self.run(runtime, job).result
+
     def test_a_window_that_merely_ran_out_is_fine(self, cast: Cast, runtime: FakeRuntime) -> None:
         job = self.on_production(cast)
         ProductionWindow.objects.update(ends_at=timezone.now() - timedelta(seconds=1))
