@@ -128,7 +128,7 @@ def test_it_becomes_nothing_else(cast: Cast, becomes: str) -> None:
 
 def test_the_flow_checks_once_more(cast: Cast) -> None:
     operator = User.objects.create_superuser("root@example.org", "Root", "correct horse battery")
-    for by in (Actor(cast.sam), actor_with_window(cast.alice), Actor(operator)):
+    for by in (Actor(cast.sam), actor_with_window(cast.alice), actor_with_window(cast.charlie), Actor(operator)):
         with pytest.raises(NotPermitted):
             settings_flows.set_type(cast.production, by, False, REASON)
     with pytest.raises(NotPossible, match="already"):
