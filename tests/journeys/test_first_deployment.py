@@ -52,8 +52,9 @@ def _brings_it_to_production_with_a_new_authenticator(page: Page, portal: LivePo
     expect(page.locator("ol.steps > li")).to_have_text(
         [re.compile(f"^\\s*{step}") for step in ("Check", "Unpack", "Start", "Health check", "Switch", "Stop")]
     )
-    expect(page.locator("ol.steps").get_by_role("img", name="Done")).to_have_count(5)
-    expect(page.locator("ol.steps").get_by_role("img", name="Not needed")).to_have_count(1)  # there was no old one
+    expect(page.locator("ol.steps").get_by_role("img", name="Done")).to_have_count(4)
+    # It is unpacked since it came to Test, and there was no old one
+    expect(page.locator("ol.steps").get_by_role("img", name="Not needed")).to_have_count(2)
     expect(page.get_by_text("A code entered at")).to_be_visible()
 
     steps.go(page, "Open Production")
