@@ -112,8 +112,9 @@ def test_the_database_refuses_to_change_activity_where_it_can(cast: Cast) -> Non
     """On PostgreSQL a trigger holds it against plain SQL; SQLite has no second user to hold it against."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
-                cursor.execute("UPDATE accounts_activity SET target = 'else'")
+            for change in ("UPDATE accounts_activity SET target = 'else'", "DELETE FROM accounts_activity"):
+                with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+                    cursor.execute(change)
         cursor.execute("SELECT count(*) FROM accounts_activity WHERE target = 'else'")
         assert cursor.fetchone() == (0,)
 
