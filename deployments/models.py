@@ -31,6 +31,13 @@ NAME_LENGTH = 200  # of a package's name and of its version (manifests.MAX_TEXT)
 TITLE_LENGTH = 2 * NAME_LENGTH + 1
 
 
+_OF_DATA = {
+    JobKind.BACKUP: "Back up the data",
+    JobKind.RESTORE: "Restore a backup",
+    JobKind.UPLOAD: "Check uploaded data",
+}
+
+
 def package_path(package: "Package", filename: str) -> str:
     """Where a package lies in the storage; made by the server, nothing of it comes from the uploader."""
     return f"packages/{package.app.project_id}/{package.key}.zip"
@@ -85,6 +92,8 @@ class Job(models.Model):
     back is one that goes back to what another job brought (`rolls_back`), with the options of then
     (`restores_options`) or as they are. It can be cancelled until `decided_at`: from then on it is carried through.
     A transport by the Deploy API leaves its package stopped (`stays_stopped`): another call starts it.
+    A transport or a restore with `backs_up` saves the environment's data first; `restores` is the backup that a
+    restore brings.
     """
 
     environment = models.ForeignKey(Environment, models.CASCADE, related_name="jobs")
@@ -106,6 +115,8 @@ class Job(models.Model):
     api_key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="+")
     key_name = models.CharField(max_length=80, blank=True)
     stays_stopped = models.BooleanField(default=False)
+    backs_up = models.BooleanField(default=False)
+    restores = models.ForeignKey("deployments.Backup", models.SET_NULL, null=True, related_name="+")
     asked_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -131,6 +142,8 @@ class Job(models.Model):
         indexes = [models.Index("state", "id", name="jobs_to_claim", condition=Q(state__in=("queued", "running")))]
 
     def __str__(self) -> str:
+        if self.kind in _OF_DATA:
+            return _OF_DATA[JobKind(self.kind)]
         verb = "Roll back to" if self.is_roll_back else self.get_kind_display()
         return f"{verb} {self.package_name}".strip()
 
@@ -159,6 +172,8 @@ class Job(models.Model):
             return f"Roll back {self.environment.name} to {self.package_name}"
         if self.kind == JobKind.TRANSPORT:
             return f"{self} to {self.environment.name}"
+        if self.kind == JobKind.UPLOAD:
+            return f"Check the data uploaded to {self.environment.name}"
         return f"{self.get_kind_display()} {self.environment.name}"
 
     @property
@@ -265,3 +280,22 @@ class Nightly(models.Model):
     name = models.CharField(max_length=40, primary_key=True)
     night = models.DateField()
     busy_until = models.DateTimeField(default=timezone.now)
+
+
+# They name the models above, by name
+from deployments.backups.models import Backup, ProductionData  # noqa: E402
+
+__all__ = [
+    "Backup",
+    "EnvironmentOptions",
+    "EventClock",
+    "EventRun",
+    "Job",
+    "JobOptions",
+    "Live",
+    "Nightly",
+    "Package",
+    "ProductionData",
+    "Step",
+    "Worker",
+]

@@ -9,8 +9,13 @@ class JobKind(TextChoices):
     STOP = "stop", "Stop"
     RESTART = "restart", "Restart"
     CLEAR = "clear", "Clear"
+    BACKUP = "backup", "Back up"
+    RESTORE = "restore", "Restore"
+    UPLOAD = "upload", "Check uploaded data"
 
 
+# Kinds that are about an environment's data and leave what is on it as it is
+ABOUT_DATA = (JobKind.BACKUP, JobKind.RESTORE, JobKind.UPLOAD)
 # Kinds that start something, each with the options of that moment
 STARTS = (JobKind.TRANSPORT, JobKind.START, JobKind.RESTART)
 
@@ -45,6 +50,12 @@ class StepName(TextChoices):
     SWITCH = "switch", "Switch the address"
     STOP = "stop", "Stop the old one"
     CLEAR = "clear", "Remove its data"
+    BACK_UP = "backup", "Back up"
+    DATABASE = "database", "Save the database"
+    FILES = "files", "Save the files"
+    VERIFY = "verify", "Restore it aside, to be sure"
+    STAGE = "stage", "Unpack the backup aside"
+    SWAP = "swap", "Switch the data"
 
 
 _BESIDE: dict[JobKind, tuple[StepName, ...]] = {
@@ -56,27 +67,41 @@ _BESIDE: dict[JobKind, tuple[StepName, ...]] = {
     JobKind.RESTART: (StepName.CHECK, StepName.START, StepName.HEALTH, StepName.SWITCH, StepName.STOP),
     JobKind.STOP: (StepName.CHECK, StepName.SWITCH, StepName.STOP),
     JobKind.CLEAR: (StepName.CHECK, StepName.CLEAR),
+    JobKind.BACKUP: (StepName.CHECK, StepName.DATABASE, StepName.FILES, StepName.VERIFY),
+    JobKind.UPLOAD: (StepName.CHECK, StepName.STAGE, StepName.DATABASE, StepName.FILES),
+    JobKind.RESTORE: (
+        *(StepName.CHECK, StepName.STOP, StepName.BACK_UP, StepName.STAGE),
+        *(StepName.SWAP, StepName.START, StepName.HEALTH),
+    ),
 }
 _TITLES = {
     (JobKind.START, StepName.START): "Start",
     (JobKind.STOP, StepName.SWITCH): "Take it off its address",
     (JobKind.STOP, StepName.STOP): "Stop",
+    (JobKind.UPLOAD, StepName.STAGE): "Unpack it aside and look through it",
+    (JobKind.RESTORE, StepName.STOP): "Stop the app",
+    (JobKind.RESTORE, StepName.BACK_UP): "Back up what is overwritten",
+    (JobKind.RESTORE, StepName.START): "Start the app",
 }
 
 
-def steps_of(kind: JobKind, beside: bool, stays_stopped: bool = False) -> tuple[StepName, ...]:
+def steps_of(kind: JobKind, beside: bool, stays_stopped: bool = False, backs_up: bool = False) -> tuple[StepName, ...]:
     """Give the steps in their order; a package that can't run twice has the old one stopped before it starts.
 
-    A transport that leaves its package stopped only puts it in place.
+    A transport that leaves its package stopped only puts it in place. With `backs_up` the data are saved first.
     """
     if stays_stopped:
-        return (StepName.CHECK, StepName.UNPACK, StepName.SWITCH)
-    steps = _BESIDE[kind]
-    if beside or not {StepName.START, StepName.STOP} <= set(steps):
-        return steps
-    others: list[StepName] = [step for step in steps if step is not StepName.STOP]
-    others.insert(others.index(StepName.START), StepName.STOP)
-    return tuple(others)
+        steps: list[StepName] = [StepName.CHECK, StepName.UNPACK, StepName.SWITCH]
+    else:
+        steps = list(_BESIDE[kind])
+    if kind is JobKind.RESTORE and not backs_up:
+        steps.remove(StepName.BACK_UP)
+    if not beside and kind is not JobKind.RESTORE and {StepName.START, StepName.STOP} <= set(steps):
+        steps.remove(StepName.STOP)
+        steps.insert(steps.index(StepName.START), StepName.STOP)
+    if backs_up and kind is JobKind.TRANSPORT:
+        steps.insert(steps.index(StepName.UNPACK) + 1, StepName.BACK_UP)
+    return tuple(steps)
 
 
 def title_of(kind: JobKind, step: StepName, stays_stopped: bool = False) -> str:
@@ -109,7 +134,34 @@ SENSELESS: dict[tuple[JobKind, EnvironmentState], str] = {
     (JobKind.RESTART, EnvironmentState.EMPTY): "Nothing is on {environment} yet. Transport a package to it first.",
     (JobKind.CLEAR, EnvironmentState.RUNNING): "{environment} runs. Stop it first, then clear it.",
     (JobKind.CLEAR, EnvironmentState.EMPTY): "{environment} is empty already.",
+    (JobKind.BACKUP, EnvironmentState.EMPTY): "Nothing is on {environment} yet, so there is nothing to back up.",
+    (JobKind.RESTORE, EnvironmentState.EMPTY): "Nothing is on {environment} yet. Transport a package to it first.",
 }
+
+
+class BackupKind(TextChoices):
+    """Why there is a backup."""
+
+    NIGHTLY = "nightly", "Nightly"
+    MANUAL = "manual", "By hand"
+    SAFETY = "safety", "Before a restore"
+    BEFORE_TRANSPORT = "transport", "Before a transport"
+    UPLOADED = "uploaded", "Uploaded"
+
+
+class BackupState(TextChoices):
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+
+
+class Holds(TextChoices):
+    """What a backup holds; only what was uploaded ever holds less than all."""
+
+    FULL = "full", "Database and files"
+    DATABASE = "database", "Database only"
+    FILES = "files", "Files only"
 
 
 class RunState(TextChoices):
