@@ -11,8 +11,10 @@ class Kind(TextChoices):
     DEPLOYMENTS = "deployments", "Deployments"
     PACKAGES = "packages", "Packages"
     OPTIONS = "options", "Options"
+    BACKUPS = "backups", "Backups"
     TEAM = "team", "Team and Technical Contact"
     PERMISSIONS = "permissions", "Permissions"
+    KEYS = "keys", "API keys"
     SETTINGS = "settings", "Settings"
     REFUSALS = "refusals", "Refusals"
 
@@ -22,8 +24,10 @@ PARTS: Mapping[Kind, tuple[str, ...]] = {
     Kind.DEPLOYMENTS: ("job",),
     Kind.PACKAGES: ("package",),
     Kind.OPTIONS: ("options",),
+    Kind.BACKUPS: ("backup",),
     Kind.TEAM: ("team", "contact", "role"),
     Kind.PERMISSIONS: ("permissions", "key"),
+    Kind.KEYS: ("key",),
     Kind.SETTINGS: ("app", "environment"),
     Kind.REFUSALS: ("access",),
 }
