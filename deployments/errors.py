@@ -1,10 +1,19 @@
 """Why a request is not carried out. Each says, in a sentence for the person who asked, what is in the way."""
 
 from deployments.models import Job
+from deployments.states import EnvironmentState
 
 
 class Refused(Exception):
     """What was asked for does not make sense now; nothing was changed."""
+
+
+class Senseless(Refused):
+    """An environment is in a state, or will be when it is the job's turn, in which there is nothing to do for it."""
+
+    def __init__(self, sentence: str, state: EnvironmentState) -> None:
+        super().__init__(sentence)
+        self.state = state
 
 
 class NotStopped(Refused):

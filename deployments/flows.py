@@ -11,7 +11,7 @@ from django.db.models import Max
 from accounts.activity import record
 from accounts.actor import API, Actor
 from accounts.acts import Act
-from deployments.errors import AlreadyAsked, ChangedMeanwhile, NotStopped, Refused
+from deployments.errors import AlreadyAsked, ChangedMeanwhile, NotStopped, Refused, Senseless
 from deployments.journal import end
 from deployments.models import Job, Live, Package, Step
 from deployments.option_flows import adopt, keep_for, last_used_with, stored
@@ -191,9 +191,9 @@ def refuse_to_start_another(environment: Environment, before: int | None = None)
 
 
 def refuse_senseless(kind: JobKind, environment: Environment, state: EnvironmentState) -> None:
-    """Raise Refused, in words, when a job of this kind has nothing to do on an environment in this state."""
+    """Raise Senseless, in words, when a job of this kind has nothing to do on an environment in this state."""
     if sentence := SENSELESS.get((kind, state)):
-        raise Refused(sentence.format(environment=environment.name))
+        raise Senseless(sentence.format(environment=environment.name), state)
 
 
 def _state_then(live: Live | None, active: list[Job]) -> EnvironmentState:

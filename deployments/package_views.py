@@ -6,6 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.core.files import File
 from django.core.paginator import Page, Paginator
 from django.http import FileResponse, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
@@ -138,8 +139,13 @@ def download(request: AppRequest, app: str, package: UUID) -> HttpResponseBase:
         return redirect("deployments:package", request.app.slug, found.key)
     if request.method == "GET":
         record(Act.PACKAGE_DOWNLOADED, Actor.of(request), str(found), app=request.app)
+    return attachment(found, file)
+
+
+def attachment(package: Package, file: File[bytes]) -> FileResponse:
+    """Send a package's stored archive, piece by piece, as a file."""
     # SECURITY: the file's name is made here; what the package says of itself could hold quotes and line breaks
-    name = PLAIN_NAME.sub("-", f"{found.name}-{found.version}").strip("-.") or "package"
+    name = PLAIN_NAME.sub("-", f"{package.name}-{package.version}").strip("-.") or "package"
     headers = {"Cache-Control": "private, no-store"}
     return FileResponse(
         file, as_attachment=True, filename=f"{name}.zip", content_type="application/zip", headers=headers

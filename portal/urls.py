@@ -9,6 +9,7 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("admin/", admin.site.urls),
+    path("api/", include("deployments.api.urls")),
     path("", include("accounts.urls")),
     path("", include("environments.urls")),
     path("", include("deployments.urls")),
