@@ -96,9 +96,8 @@ class DeployClient:
         """Send a package as a form, written by hand."""
         edge = "edge-of-the-form"
         head = f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-        body = (
-            f"{head}Content-Type: application/octet-stream\r\n\r\n".encode() + content + f"\r\n--{edge}--\r\n".encode()
-        )
+        head += "Content-Type: application/octet-stream\r\n\r\n"
+        body = b"".join((head.encode(), content, f"\r\n--{edge}--\r\n".encode()))
         path = f"apps/{app}/packages/upload?name={name}"
         return str(json.loads(self.ask("POST", path, body, f"multipart/form-data; boundary={edge}"))["PackageId"])
 

@@ -10,7 +10,9 @@ from django.test import Client
 
 from accounts.actor import Actor
 from accounts.models import User
+from deployments.flows import request_job
 from deployments.models import Job, Package
+from deployments.states import JobKind
 from deployments.worker import Worker
 from environments import api_keys, api_limits
 from environments.models import ApiKey, App, Environment
@@ -20,18 +22,20 @@ from tests.deployments.api.client import DeployClient, Reply
 from tests.deployments.fakes import FakeRuntime, actor_with_window, make_package
 
 
+@dataclass(frozen=True)
+class Replied:
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
 def through_django(browser: Client | None = None) -> Any:
     """Send requests to the portal in this process, from a browser with cookies of its own if one is given."""
     client = browser or Client(enforce_csrf_checks=True)
 
     def send(method: str, path: str, headers: Mapping[str, str], body: bytes, kind: str) -> Reply:
         reply: Any = client.generic(method, path, body, content_type=kind, headers=dict(headers))
-        if reply.streaming:
-            content = b"".join(reply.streaming_content)
-            reply.streaming_content = [content]
-            reply.__class__.content = property(lambda self: b"".join(self.streaming_content))
-        found: Reply = reply
-        return found
+        return Replied(reply.status_code, dict(reply.headers), reply.getvalue())
 
     return send
 
@@ -84,9 +88,6 @@ class World:
 
     def running(self, environment: Environment, package: Package) -> None:
         """Have a package run on an environment, as somebody's transport on the page leaves it."""
-        from deployments.flows import request_job
-        from deployments.states import JobKind
-
         request_job(JobKind.TRANSPORT, environment, Actor(self.cast.alice, via="shell"), package)
         self.work()
 

@@ -146,7 +146,7 @@ def test_what_is_stopped_or_empty_is_stopped_already(world: World, client: Deplo
     assert not Job.objects.exists()
 
 
-def test_a_stop_that_is_no_longer_permitted_changes_nothing(world: World, client: DeployClient) -> None:
+def test_a_stop_that_is_asked_for_twice_is_one(world: World, client: DeployClient) -> None:
     world.running(world.cast.test, world.old)
     client.stop("calc", "Test")
     assert client.stop("calc", "Test") == {}
@@ -240,9 +240,8 @@ def test_uploads_that_are_no_packages(world: World, client: DeployClient, settin
     assert "zip" in refused(lambda: client.upload("calc", "a.zip", b"hello"), 500, "INVALID_PACKAGE")
     refused(lambda: client.upload_bare("calc", "a.zip", b"hello"), 500, "INVALID_PACKAGE")
     refused(lambda: client.upload_bare("calc", "a.zip", b""), 400, "INVALID_REQUEST")
-    refused(
-        lambda: client.ask("POST", "apps/calc/packages/upload", b"x", "multipart/form-data"), 400, "INVALID_REQUEST"
-    )
+    path = "apps/calc/packages/upload"
+    refused(lambda: client.ask("POST", path, b"x", "multipart/form-data"), 400, "INVALID_REQUEST")
     settings.DISK_RESERVE_BYTES = 10**18
     content = archive("3.0.0").read()
     refused(lambda: client.upload("calc", "a.zip", content), 500, "UPLOAD_COPY_FAILED")
@@ -285,7 +284,7 @@ def test_settings_are_shown_and_changed_by_name(world: World, client: DeployClie
     client.start("calc", "Test")
     world.work()
     [spec] = world.runtime.specs.values()
-    assert (spec.environment["LIMIT"], spec.environment["TOKEN"]) == ("5", "hush")
+    assert (spec.variables["LIMIT"], spec.variables["TOKEN"]) == ("5", "hush")
     client.set_settings("calc", "Test", client.settings("calc", "Test"))
     client.set_settings("calc", "Test", {"Constants": [{"Name": "LIMIT", "Value": "6"}]})
     limit = client.settings("calc", "Test")["Constants"][1]
