@@ -5,6 +5,7 @@ import inspect
 import re
 import typing
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,18 @@ from tests.deployments.fakes import FakeRuntime
 
 DEPLOYMENTS = Path(base.__file__).resolve().parents[1]
 METHODS = [name for name, member in inspect.getmembers(base.Runtime, inspect.isfunction) if not name.startswith("_")]
-SPOKEN = {base.Finished, base.Health, base.Instance, base.InstanceState, base.Isolation, base.Spec, base.Status}
-PLAIN = {str, int, float, bool, bytes, type(None), typing.BinaryIO}
+SPOKEN = {
+    base.Finished,
+    base.Health,
+    base.Instance,
+    base.InstanceState,
+    base.Isolation,
+    base.LogDay,
+    base.LogPart,
+    base.Spec,
+    base.Status,
+}
+PLAIN = {str, int, float, bool, bytes, date, type(None), typing.BinaryIO}
 LOCAL = re.compile(r"\b(pid|pids|port|ports|folder|file|socket|uid|process|localhost|unix)\b")
 
 
@@ -40,7 +51,7 @@ def test_a_method_speaks_of_environments_instances_and_releases_only(name: str) 
     assert method.__doc__
 
 
-@pytest.mark.parametrize("kind", SPOKEN - {base.InstanceState})
+@pytest.mark.parametrize("kind", sorted(SPOKEN - {base.InstanceState}, key=lambda kind: kind.__name__))
 def test_what_it_speaks_of_has_no_trace_of_a_machine(kind: Any) -> None:
     hints = typing.get_type_hints(kind)
     assert {each for hint in hints.values() for each in types_in(hint)} <= SPOKEN | PLAIN
