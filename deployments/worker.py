@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+from django.conf import settings
 from django.db import DatabaseError, IntegrityError, InterfaceError, connection, connections, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
@@ -40,6 +41,7 @@ UPKEEP, UPKEEP_SOON = 10.0, 2.0  # seconds between two reconciliations; the shor
 ALIVE_WITHIN = timedelta(seconds=15)  # three beats
 DEAD_AFTER = timedelta(seconds=30)  # a worker that was merely slow has beaten by then
 FORGOTTEN_AFTER = timedelta(days=1)
+LOGS = 10.0  # seconds between two looks at what logs take; an app may write 10 MB in that time
 MOST_AT_ONCE = 4  # jobs of different environments; a slow one must not hold up the others
 MOST_EVENTS_AT_ONCE = 4
 
@@ -75,6 +77,7 @@ class Worker:
             self._spawn(self._beat_forever, "beat"),
             self._spawn(self._upkeep_forever, "upkeep"),
             self._spawn(self._events_forever, "events"),
+            self._spawn(self._logs_forever, "logs"),
         ]
         log.info("Worker %s is ready.", self.name)
         while not self._ending.is_set():
@@ -173,6 +176,11 @@ class Worker:
     def _events_forever(self) -> None:
         while not self._ending.wait(CLOCK):
             self._surviving(lambda: self.run_events(timezone.now()))
+
+    def _logs_forever(self) -> None:
+        # In a thread of its own: packing a large day takes a while
+        while not self._ending.wait(LOGS):
+            self._surviving(lambda: self.runtime.keep_logs(settings.LOG_KEPT_DAYS, settings.LOG_MAX_BYTES))
 
     def _run_event(self, run: EventRun) -> None:
         with self._events:

@@ -7,6 +7,7 @@ and so does a cluster. Everything is named by the environment's number, the inst
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import BinaryIO, Protocol
 
@@ -69,6 +70,29 @@ class Finished:
     ended: str
     output: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class LogPart:
+    """Whole lines of an environment's log, oldest first, and where they begin and end, to go on from there.
+
+    A line is its time (ISO 8601, UTC), the number of the instance that wrote it, and what that wrote, with a blank
+    between; whatever an app writes may stand in the last. `more` says whether there is more in the direction asked for.
+    """
+
+    text: bytes
+    begin: str
+    end: str
+    more: bool
+
+
+@dataclass(frozen=True)
+class LogDay:
+    """A UTC day of which a log is kept: how many bytes it is to download, and whether they are packed by gzip."""
+
+    day: date
+    size: int
+    packed: bool
 
 
 @dataclass(frozen=True)
@@ -154,6 +178,34 @@ class Runtime(Protocol):
 
     def output(self, instance: Instance, lines: int = 50) -> str:
         """Give the last lines that the instance wrote, oldest first; empty when it wrote nothing."""
+
+    def log_before(self, environment: int, cursor: str, most: int) -> LogPart:
+        """Give the lines of the environment's log that end at the cursor (at the log's end without one).
+
+        At most `most` bytes, of which a line may have 20,000; the size of the log does not matter. A cursor is the
+        `begin` or `end` of another part; of one that is gone, or of another environment, the nearest is meant.
+        """
+
+    def log_after(self, environment: int, cursor: str, most: int) -> LogPart:
+        """Give the lines that follow the cursor (from the oldest that can be read without one); else as `log_before`.
+
+        The lines of today and yesterday (UTC) can be read so; earlier ones are in their days' archives.
+        """
+
+    def log_left(self, environment: int, cursor: str) -> int:
+        """Say how many bytes of the log follow the cursor."""
+
+    def log_days(self, environment: int) -> list[LogDay]:
+        """List the days of which a log is kept, newest first."""
+
+    def open_day(self, environment: int, day: date) -> BinaryIO:
+        """Open a day's log, packed or not as it is listed; of today what there is by now. FileNotFoundError without."""
+
+    def keep_logs(self, kept: int, most: int) -> None:
+        """Pack the days that are over and remove those older than `kept` days, of each environment's log.
+
+        The oldest goes, too, where a log is more than `most` bytes. Any number of workers call it all the time.
+        """
 
     def address(self, host: str) -> str:
         """Give the URL under which a browser reaches `host`."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from deployments.runtimes import files, logs, sandbox
 from deployments.runtimes.keeping import SIGNALS, Kept, in_words, start
 from deployments.runtimes.layout import Layout, Record
+from deployments.runtimes.lines import Lines
 
 # An instance that ran this long, in seconds, was sound: supervisord starts it again when it ends by itself.
 # One that never did stays ended, so that a deployment can say why.
@@ -34,6 +35,7 @@ class Launcher:
         self.spec = record.spec
         self.before = record.state
         self.kept = Kept(sandbox.Started(0))
+        self.lines = Lines(layout.lines(record.environment), record.number)
         self.log = threading.Thread()
 
     def run(self) -> int:
@@ -48,12 +50,14 @@ class Launcher:
             self._start()
         except sandbox.SandboxFailure as failure:
             print(failure, file=sys.stderr, flush=True)
+            self.lines.say(str(failure))
             self._ended("the sandbox could not be made", sound=False)
             return STAY_ENDED
         asked = self._wait()
         self.kept.end(self.record.grace)
         # All that could write has ended, so what is left is read in a moment, if there is somebody to take it
         self.log.join(LAST_WORDS_WITHIN)
+        self.lines.say(f"The app ended: {in_words(self.kept.status)}.")
         sound = bool(self.before.get("sound")) or time.monotonic() - begun >= SOUND_AFTER
         self._ended(in_words(self.kept.status), sound)
         if asked or not sound:
@@ -88,9 +92,14 @@ class Launcher:
             self.kept = start(self.layout, self.record.folder.name, self.spec, output)
         finally:
             os.close(output)
-        self.log = threading.Thread(target=logs.pump, args=(source, sys.stdout.fileno()), daemon=True)
+        self.lines.say("The app was started.")
+        self.log = threading.Thread(target=self._pump, args=(source,), daemon=True)
         self.log.start()
         self._say({"namespace": self.kept.started.namespace, "sound": bool(self.before.get("sound"))})
+
+    def _pump(self, source: int) -> None:
+        logs.pump(source, sys.stdout.fileno(), self.lines.take)
+        self.lines.flush()
 
     def _say(self, state: dict[str, object]) -> None:
         self.record.state = {"launcher": os.getpid(), **state}

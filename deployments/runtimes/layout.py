@@ -26,6 +26,7 @@ class Layout:
         self.environments = var / "environments"
         self.log = var / "log"
         self.outputs = self.log / "environments"
+        self.days = self.log / "days"
 
     def make(self) -> None:
         for folder in (
@@ -36,6 +37,7 @@ class Layout:
             self.releases,
             self.environments,
             self.log,
+            self.days,
         ):
             files.make_private(folder)
         # SECURITY: a laxer umask must not leave database, keys or control sockets open to other users of the host
@@ -50,6 +52,10 @@ class Layout:
 
     def output(self, environment: int, number: int) -> Path:
         return self.outputs / str(environment) / f"{number}.log"
+
+    def lines(self, environment: int) -> Path:
+        """Give the folder of the environment's log, whichever instance wrote it."""
+        return self.days / str(environment)
 
     def record(self, environment: int, number: int) -> "Record":
         return Record(self.records / f"{environment}-{number}")

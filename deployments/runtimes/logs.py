@@ -8,7 +8,7 @@ prints faster than it is read has to wait.
 import os
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 LINE = 16 * 1024  # bytes of a line that are kept
 RATE = 1024 * 1024  # bytes a second that are kept in the long run: a log file of 5 MB in five seconds
@@ -39,13 +39,18 @@ def pieces(source: int) -> Iterator[bytes]:
             begun, taken = time.monotonic(), 0
 
 
-def pump(source: int, sink: int) -> None:
+def pump(source: int, sink: int, log: Callable[[bytes], None]) -> None:
     """Pass everything on within bounds, until the last writer has closed the pipe."""
     bounds = Bounds(time.monotonic())
+
+    def keep(text: bytes) -> None:
+        log(text)
+        _write(sink, text)
+
     try:
         for piece in pieces(source):
-            _write(sink, bounds.keep(piece, time.monotonic()) if piece else bounds.note())
-        _write(sink, bounds.end())
+            keep(bounds.keep(piece, time.monotonic()) if piece else bounds.note())
+        keep(bounds.end())
     except OSError:
         # Nobody keeps the log any more; the package must not hang on it
         for _ in pieces(source):

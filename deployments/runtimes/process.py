@@ -6,13 +6,26 @@ import re
 import shutil
 import time
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from deployments import packages
 from deployments.limits import limits
 from deployments.runtimes import commands, files, ports, probe, processes
-from deployments.runtimes.base import Finished, Health, Instance, InstanceState, Isolation, RuntimeFailure, Spec, Status
+from deployments.runtimes.base import (
+    Finished,
+    Health,
+    Instance,
+    InstanceState,
+    Isolation,
+    LogDay,
+    LogPart,
+    RuntimeFailure,
+    Spec,
+    Status,
+)
+from deployments.runtimes.days import Days, keep_all
 from deployments.runtimes.isolation import Found, try_host
 from deployments.runtimes.layout import CODE, PATIENCE, Layout, Record
 from deployments.runtimes.router import Router
@@ -224,13 +237,15 @@ class ProcessRuntime:
         self._remove(aside)
 
     def environments(self) -> list[int]:
-        folders = [folder for folder in (self.layout.environments, self.layout.outputs) if folder.is_dir()]
+        places = (self.layout.environments, self.layout.outputs, self.layout.days)
+        folders = [folder for folder in places if folder.is_dir()]
         names = {path.name for folder in folders for path in folder.iterdir()}
         return sorted(int(name) for name in names if name.isdecimal())
 
     def forget(self, environment: int) -> None:
         self.clear(environment)
         self._remove(self.layout.outputs / str(environment))
+        self._remove(self.layout.lines(environment))
         self._remove(self.layout.environments / str(environment))
 
     def output(self, instance: Instance, lines: int = 50) -> str:
@@ -242,12 +257,34 @@ class ProcessRuntime:
             text = files.tail(path.with_name(f"{path.name}.1"), size - len(text)) + text
         return "\n".join(text.decode("utf-8", "replace").splitlines()[-lines:])
 
+    def log_before(self, environment: int, cursor: str, most: int) -> LogPart:
+        return self._days(environment).before(cursor, most)
+
+    def log_after(self, environment: int, cursor: str, most: int) -> LogPart:
+        return self._days(environment).after(cursor, most)
+
+    def log_left(self, environment: int, cursor: str) -> int:
+        return self._days(environment).left(cursor)
+
+    def log_days(self, environment: int) -> list[LogDay]:
+        return self._days(environment).listed()
+
+    def open_day(self, environment: int, day: date) -> BinaryIO:
+        return self._days(environment).open(day)
+
+    def keep_logs(self, kept: int, most: int) -> None:
+        self.layout.make()
+        keep_all(self.layout.days, self.layout.locks, kept, most)
+
     def address(self, host: str) -> str:
         return f"http://{host}.{self._domain}:{self._port}"
 
     @property
     def _lock(self) -> Path:
         return self.layout.run / "runtime.lock"
+
+    def _days(self, environment: int) -> Days:
+        return Days(self.layout.lines(environment))
 
     def _record(self, instance: Instance) -> Record:
         return self.layout.record(instance.environment, instance.number)

@@ -1,6 +1,7 @@
 """A runtime in memory for tests of rules, and packages made on the spot."""
 
 import json
+from datetime import date
 from io import BytesIO
 from typing import Any, BinaryIO
 from zipfile import ZipFile
@@ -11,7 +12,18 @@ from accounts.actor import Actor
 from accounts.models import ProductionWindow, User
 from deployments.flows import upload_package
 from deployments.models import Package
-from deployments.runtimes.base import Finished, Health, Instance, InstanceState, Isolation, RuntimeFailure, Spec, Status
+from deployments.runtimes.base import (
+    Finished,
+    Health,
+    Instance,
+    InstanceState,
+    Isolation,
+    LogDay,
+    LogPart,
+    RuntimeFailure,
+    Spec,
+    Status,
+)
 from environments.models import App
 
 
@@ -112,6 +124,24 @@ class FakeRuntime:
 
     def output(self, instance: Instance, lines: int = 50) -> str:
         return "\x1b[31mNo such table"
+
+    def log_before(self, environment: int, cursor: str, most: int) -> LogPart:
+        return LogPart(b"", "", "", False)
+
+    def log_after(self, environment: int, cursor: str, most: int) -> LogPart:
+        return LogPart(b"", "", "", False)
+
+    def log_left(self, environment: int, cursor: str) -> int:
+        return 0
+
+    def log_days(self, environment: int) -> list[LogDay]:
+        return []
+
+    def open_day(self, environment: int, day: date) -> BinaryIO:
+        raise FileNotFoundError(day)
+
+    def keep_logs(self, kept: int, most: int) -> None:
+        self._call("keep_logs")
 
     def address(self, host: str) -> str:
         return f"http://{host}.apps.localhost:8080"
