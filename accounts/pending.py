@@ -16,7 +16,8 @@ from accounts.sessions import reference_of
 KEPT_FOR = timedelta(minutes=10)
 MAX_BYTES = 64 * 1024
 LONGEST_PATH = 500  # characters; Interrupted.path
-NOT_KEPT = {"csrfmiddlewaretoken"}
+# SECURITY: a password is typed again, not kept
+NOT_KEPT = {"csrfmiddlewaretoken", "password"}
 
 
 def keep(request: PortalRequest, title: str) -> Interrupted | None:

@@ -26,7 +26,7 @@ PARTS: Mapping[Kind, tuple[str, ...]] = {
     Kind.OPTIONS: ("options",),
     Kind.BACKUPS: ("backup",),
     Kind.TEAM: ("team", "contact", "role"),
-    Kind.PERMISSIONS: ("permissions", "key"),
+    Kind.PERMISSIONS: ("permissions",),
     Kind.KEYS: ("key",),
     Kind.SETTINGS: ("app", "environment"),
     Kind.REFUSALS: ("access",),

@@ -4,6 +4,7 @@ from environments import (
     activity_views,
     contact_views,
     invitation_views,
+    key_views,
     permission_views,
     reach_views,
     settings_views,
@@ -17,6 +18,10 @@ SETTINGS = "apps/<slug:app>/settings/"
 urlpatterns = [
     path("", views.apps, name="apps"),
     path("apps/new/", views.new_app, name="new_app"),
+    path("account/keys/", key_views.keys, name="keys"),
+    path("account/keys/new/", key_views.new_key, name="new_key"),
+    path("account/keys/new/production/", key_views.new_production_key, name="new_production_key"),
+    path("account/keys/<int:key>/revoke/", key_views.revoke_key, name="revoke_key"),
     path("apps/<slug:app>/activity/", activity_views.activity, name="activity"),
     path("apps/<slug:app>/activity.csv", activity_views.activity_csv, name="activity_csv"),
     path(ENVIRONMENT + "activity/", activity_views.environment_activity, name="environment_activity"),

@@ -28,6 +28,7 @@ from tests.cast import Cast, make_person, signed_in, unlock
 MANIFEST = Manifest(web="true").as_dict()
 # Who an address is for
 PUBLIC, SIGNED_IN, STAFF = "public", "signed in", "staff"
+WITH_WINDOW = "signed in, with a window"
 MEMBER, DEPLOYER, TRANSPORT, TEAM = "member", "deployer", "transport", "team manager"
 CONTACT = "technical contact"
 BOB_TOO = "technical contact, and Bob, whom the address names"
@@ -55,6 +56,10 @@ ADDRESSES = {
     "accounts:help": SIGNED_IN,
     "accounts:carry_on": SIGNED_IN,
     "environments:apps": SIGNED_IN,
+    "environments:keys": SIGNED_IN,
+    "environments:new_key": SIGNED_IN,
+    "environments:new_production_key": WITH_WINDOW,
+    "environments:revoke_key": SIGNED_IN,
     "environments:new_app": SIGNED_IN,
     "environments:activity": DEPLOYER,
     "environments:activity_csv": DEPLOYER,
@@ -184,6 +189,8 @@ def expected(who: str, window: bool, audience: str, production: bool) -> str:
         return "sign in"
     if audience == SIGNED_IN:
         return "in"
+    if audience == WITH_WINDOW:
+        return "in" if window else "code"
     if audience == STAFF:
         return "404" if who != "sam" else "in" if window else "code"
     if who in ("charlie", "sam"):
@@ -254,6 +261,7 @@ def test_everybody_at(name: str, world: World) -> None:
         "invitation": world.invitation,
         "waiting": uuid4(),
         "reference": uuid4(),
+        "key": 1,
         "uidb64": "MQ",
         "token": "x-y",
     }

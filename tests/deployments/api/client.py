@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 
 class Reply(Protocol):
-    status_code: int
+    @property
+    def status_code(self) -> int: ...
 
     @property
     def headers(self) -> Mapping[str, str]: ...

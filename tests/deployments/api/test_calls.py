@@ -129,7 +129,7 @@ def test_a_start_never_takes_the_old_version_for_one_that_did_not_arrive(world: 
     world.work()
     client.transport("calc", "Test", str(world.new.key))
     waiting = client.start("calc", "Test")
-    world.new.file.storage.delete(world.new.file.name)
+    world.new.file.storage.delete(str(world.new.file.name))
     world.work()
     says = refused(lambda: client.progress("calc", "Test", waiting), 500, "START_FAILED")
     assert "calc 1.1.0 did not arrive on Test" in says
@@ -165,12 +165,12 @@ def test_a_transport_of_nothing_or_of_another_apps_package(world: World, client:
     other = flows.create_app(_by(world), "Other", "other")
     theirs = make_package(other, world.cast.alice)
     for key in (str(uuid4()), "b3", str(theirs.key)):
-        refused(lambda key=key: client.transport("calc", "Test", key), 404, "PACKAGE_NOT_FOUND")  # type: ignore[misc]
+        refused(lambda key=key: client.transport("calc", "Test", key), 404, "PACKAGE_NOT_FOUND")
     refused(lambda: client.call("POST", "apps/calc/environments/Test/transport", {}), 400, "INVALID_REQUEST")
 
 
 def test_a_transport_of_a_package_whose_file_is_gone(world: World, client: DeployClient) -> None:
-    world.old.file.storage.delete(world.old.file.name)
+    world.old.file.storage.delete(str(world.old.file.name))
     refused(lambda: client.transport("calc", "Test", str(world.old.key)), 500, "PACKAGE_PARSE_FAILED")
 
 
@@ -305,7 +305,7 @@ def test_settings_that_are_not_there_or_not_right(world: World, client: DeployCl
         ({"Constants": "LIMIT"}, 400, "INVALID_REQUEST"),
         ({"CustomSettings": [{"Name": "a", "Value": "b"}]}, 400, "INVALID_REQUEST"),
     ):
-        refused(lambda wanted=wanted: client.set_settings("calc", "Test", wanted), status, code)  # type: ignore[misc]
+        refused(lambda wanted=wanted: client.set_settings("calc", "Test", wanted), status, code)
     assert client.settings("calc", "Test")["Constants"][0]["Value"] == "5"
 
 
