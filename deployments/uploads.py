@@ -15,7 +15,7 @@ from deployments.errors import NoRoom
 from deployments.repository import SHA256, refuse_without_room
 
 NO_ROOM = "no_room"
-PIECE = 256 * 1024  # bytes taken from the connection at once: least time for a large file (make bench)
+PIECE = 512 * 1024  # bytes taken from the connection at once: least time for a large file (make bench)
 ABANDONED_AFTER = 24 * 3600  # seconds; no upload takes so long
 
 

@@ -4,4 +4,4 @@ from gunicorn.http.unreader import SocketUnreader
 
 # As much as an upload takes at once (deployments.uploads.PIECE). By itself gunicorn takes 1 MiB and copies what is
 # left of it with each piece that is asked for: a 1 GiB upload costs four times as much then (make bench).
-SocketUnreader.max_body_chunk = 256 * 1024
+SocketUnreader.max_body_chunk = 512 * 1024

@@ -24,7 +24,7 @@ from tests.bench.report import Line, seconds
 from tests.bench.served import PORTAL, Server, serving
 from tests.cast import make_person, signed_in
 
-ROUNDS = 3
+ROUNDS = 5
 GIB = 1024**3
 PIECE = 8 * 1024**2
 MOST_TIMES = 2
