@@ -129,7 +129,7 @@ def key_of(key: ApiKey) -> Key:
 
 def reaches(key: ApiKey, environment: Environment) -> bool:
     """Say whether a key reaches an environment at all: production only where it was made to."""
-    return not environment.is_production or ApiKey.objects.filter(pk=key.pk).reaching(environment).exists()
+    return not environment.is_production or ApiKey.objects.filter(pk=key.pk).reaching([environment]).exists()
 
 
 def need_key_for(app: App, by: Actor) -> None:

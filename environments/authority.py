@@ -65,5 +65,5 @@ def _need_window(by: Actor, sentence: str) -> None:
 
 def _need_key_to_one_of(environments: Iterable[Environment], by: Actor, sentence: str) -> None:
     keys = ApiKey.objects.in_force(timezone.now()).filter(pk=by.key.pk if by.key else 0, user=by.user.pk)
-    if not any(keys.reaching(environment).exists() for environment in environments):
+    if not keys.reaching(environments).exists():
         raise NotPermitted(sentence)

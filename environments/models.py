@@ -1,6 +1,7 @@
 """Apps, their environments, their teams, and who may do what where."""
 
 import uuid
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -202,23 +203,25 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def in_force(self, now: datetime) -> "ApiKeyQuerySet":
         return self.filter(expires_at__gt=now, user__is_active=True)
 
-    def reaching(self, environment: Environment) -> "ApiKeyQuerySet":
-        """Keep the keys that reach a production environment.
+    def reaching(self, environments: Iterable[Environment]) -> "ApiKeyQuerySet":
+        """Keep the keys that reach any of these production environments.
 
         SECURITY: later grants don't widen a key, so the grant of API Rights must be older than it; and what was made
         under a window that was ended for cause may be a thief's (PORTAL, "The two-factor gate", 11).
         """
         granted = NodePermission.objects.filter(
-            environment=environment,
-            membership__user=models.OuterRef("user"),
+            environment=models.OuterRef("environment"),
+            membership__user=models.OuterRef("apikey__user"),
             permission=Permission.API,
             granted=True,
-            set_at__lte=models.OuterRef("created_at"),
+            set_at__lte=models.OuterRef("apikey__created_at"),
         )
+        chosen = ApiKey.production.through.objects.filter(models.Exists(granted), environment__in=list(environments))
         distrusted = ProductionWindow.objects.filter(
             pk=models.OuterRef("window"), ended_why__in=ProductionWindow.FOR_CAUSE
         )
-        return self.filter(models.Exists(granted), ~models.Exists(distrusted), production=environment)
+        reach = models.Exists(chosen.filter(apikey=models.OuterRef("pk")))
+        return self.filter(reach, ~models.Exists(distrusted))
 
 
 class ApiKey(models.Model):

@@ -1,12 +1,13 @@
 """Who may do what, where, since when and through whom: what the pages about permissions read."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, When
+from django.db.models import Case, Count, Exists, OuterRef, Prefetch, Q, QuerySet, When
+from django.utils import timezone
 
 from accounts.models import Authenticator, User
-from environments.models import App, Environment, Membership, NodePermission
+from environments.models import ApiKey, App, Environment, Membership, NodePermission
 from environments.permissions import USED_BY_API, Permission, Standing, allowed
 
 Settings = Mapping[Permission, NodePermission]  # as somebody set it; what is missing is as by default
@@ -41,12 +42,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Person:
-    """A member with what they hold; `authenticator` is the one in force, without its secret."""
+    """A member with what they hold; `authenticator` is the one in force, without its secret.
+
+    `keys` are the API keys that reach production here, each with the environments that it reaches.
+    """
 
     membership: Membership
     is_technical_contact: bool
     places: list[Place]
     authenticator: Authenticator | None
+    keys: list[ApiKey] = field(default_factory=list)
 
     @property
     def without_code(self) -> bool:
@@ -87,20 +92,32 @@ def standing_with(membership: Membership, app: App, settings: Settings) -> Stand
 
 
 def people_of(app: App, environments: Iterable[Environment], members: Iterable[Membership]) -> list[Person]:
-    """Say what each of these members holds on these environments, in two queries, however many they are."""
+    """Say what each of these members holds on these environments, in as many queries, however many they are."""
     environments, members = list(environments), list(members)
     settings = settings_on(environments, members)
     confirmed = Authenticator.objects.filter(user__in=[m.user_id for m in members], confirmed=True)
     authenticators = {found.user_id: found for found in confirmed.defer("secret")}
+    keys = _keys_reaching([each for each in environments if each.is_production], members)
     return [
         Person(
             member,
             app.technical_contact_id == member.user_id,
             [_place(member, app, each, settings.get((member.pk, each.pk), {})) for each in environments],
             authenticators.get(member.user_id),
+            keys.get(member.user_id, []),
         )
         for member in members
     ]
+
+
+def _keys_reaching(production: list[Environment], members: Iterable[Membership]) -> dict[int, list[ApiKey]]:
+    """Give the keys in force that reach these environments, by person."""
+    keys = ApiKey.objects.in_force(timezone.now()).reaching(production).filter(user__in=[m.user_id for m in members])
+    here = Prefetch("production", Environment.objects.filter(pk__in=[each.pk for each in production]))
+    found: dict[int, list[ApiKey]] = {}
+    for key in keys.prefetch_related(here):
+        found.setdefault(key.user_id, []).append(key)
+    return found
 
 
 def _place(membership: Membership, app: App, environment: Environment, settings: Settings) -> Place:
