@@ -58,9 +58,10 @@ class SandboxFailure(Exception):
 class Plan:
     """What to run and with what: folders of the host, the user number (None: the portal's own), what to hide.
 
-    `port` is None for a command that serves nothing. `memory` is what it may use in bytes (0: as much as there is),
+    `port` is None for a command that serves nothing, `release` for one of the portal's own. `memory` is what it may use in bytes (0: as much as there is),
     all of it together where there is a group that counts, else each process for itself. `separate` says that the
-    caller is in a network of its own (`network.separate`), which the sandbox then has, too.
+    caller is in a network of its own (`network.separate`), which the sandbox then has, too. `more` are further
+    options for bubblewrap.
     """
 
     def __init__(
@@ -68,13 +69,14 @@ class Plan:
         command: str,
         variables: Mapping[str, str],
         port: int | None,
-        release: Path,
+        release: Path | None,
         data: Path,
         user: int | None,
         hidden: tuple[str, ...],
         memory: int = 0,
         group: cgroups.Group | None = None,
         separate: bool = False,
+        more: tuple[str, ...] = (),
     ) -> None:
         self.command = command
         self.variables = variables
@@ -86,6 +88,7 @@ class Plan:
         self.memory = memory
         self.group = group
         self.separate = separate
+        self.more = more
 
 
 class Started:
@@ -107,7 +110,7 @@ class Started:
             self.namespace = 0
 
 
-def script(plan: Plan, app: str = APP, data: str = DATA) -> str:
+def script(plan: Plan, app: str, data: str = DATA) -> str:
     """Give the shell script that sets the variables and then becomes the Procfile's web line.
 
     SECURITY: variables are set here, inside and after the user was changed. In the environment of bubblewrap or
@@ -126,14 +129,16 @@ def script(plan: Plan, app: str = APP, data: str = DATA) -> str:
     return "\n".join([*lines, f"cd {shlex.quote(app)} || exit", f"exec {SHELL} -c {shlex.quote(plan.command)}", ""])
 
 
-def start(plan: Plan, output: int = 1) -> Started:
+def start(plan: Plan, output: int = 1, source: int | None = None, errors: int | None = None) -> Started:
     """Start the plan in a sandbox; its output goes to the descriptor. SandboxFailure when it can't be made.
+
+    It reads from `source` where there is one; what it says of errors goes to `errors`, else with its output.
 
     The sandbox ends when the calling process ends, however that ends.
     """
     told, tell = os.pipe()
     wait, go = os.pipe()
-    texts = {SCRIPT: script(plan), **_names(plan.user)}
+    texts = {SCRIPT: script(plan, APP if plan.release else "/"), **_names(plan.user)}
     if plan.separate:
         texts["/etc/resolv.conf"] = network.RESOLVER
     sources = {path: _in_memory(text) for path, text in texts.items()}
@@ -143,7 +148,8 @@ def start(plan: Plan, output: int = 1) -> Started:
     try:
         for descriptor in passed:
             os.set_inheritable(descriptor, True)
-        child = _spawn(["bwrap", "--args", str(options), *_drop(plan.user), SHELL, SCRIPT], output)
+        command = ["bwrap", "--args", str(options), *_drop(plan.user), SHELL, SCRIPT]
+        child = _spawn(command, output, source, errors)
     except OSError as error:
         os.close(go)
         os.close(told)
@@ -158,16 +164,16 @@ def start(plan: Plan, output: int = 1) -> Started:
         os.close(go)
 
 
-def start_openly(plan: Plan, output: int = 1) -> Started:
+def start_openly(plan: Plan, output: int = 1, given: int | None = None, errors: int | None = None) -> Started:
     """Start the plan without a sandbox, as the portal's own user, on a host that can make none.
 
     Such a package reads what the portal reads: `isolation` says so, and whoever starts it has to have asked.
     """
-    text = script(plan, str(plan.release), str(plan.data))
+    text = script(plan, str(plan.release or "/"), str(plan.data))
     source = _in_memory(text)
     os.set_inheritable(source, True)
     try:
-        return Started(_spawn([SHELL, f"/proc/self/fd/{source}"], output))
+        return Started(_spawn([SHELL, f"/proc/self/fd/{source}"], output, given, errors))
     finally:
         os.close(source)
 
@@ -216,7 +222,8 @@ def _folders(plan: Plan) -> list[str]:
     options += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(SHM_BYTES)]
     options += ["--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108 - inside the sandbox
     options += ["--perms", "1777", "--size", str(TMP_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - inside the sandbox
-    return [*options, "--ro-bind", str(plan.release), APP, "--bind", str(plan.data), DATA, "--chdir", APP]
+    app = ["--ro-bind", str(plan.release), APP, "--chdir", APP] if plan.release else []
+    return [*options, *app, "--bind", str(plan.data), DATA, *plan.more]
 
 
 def _copies(sources: Mapping[str, int]) -> list[str]:
@@ -242,16 +249,17 @@ def _drop(user: int | None) -> list[str]:
     return ["setpriv", *options.split(), "--"]
 
 
-def _spawn(command: list[str], output: int) -> int:
-    """Start a program with nothing of this process but its output and the inheritable descriptors."""
+def _spawn(command: list[str], output: int, source: int | None, errors: int | None) -> int:
+    """Start a program with nothing of this process but what it reads and writes and the inheritable descriptors."""
+    nothing = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
     return os.posix_spawnp(
         command[0],
         command,
         {"PATH": os.environ.get("PATH", PATH)},
         file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            nothing if source is None else (os.POSIX_SPAWN_DUP2, source, 0),
             (os.POSIX_SPAWN_DUP2, output, 1),
-            (os.POSIX_SPAWN_DUP2, output, 2),
+            (os.POSIX_SPAWN_DUP2, output if errors is None else errors, 2),
         ],
         setsigmask=[],
         setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ],
