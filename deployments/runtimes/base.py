@@ -95,6 +95,32 @@ class LogDay:
     packed: bool
 
 
+class Part(StrEnum):
+    """What an environment's data consist of."""
+
+    DATABASE = "database"
+    FILES = "files"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What was unpacked aside: which parts the archive held, how many files and folders, how many bytes."""
+
+    database: bool
+    files: bool
+    count: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Room:
+    """What unpacking may take: bytes and files at most (0: as many as there are), and bytes that must stay free."""
+
+    most_bytes: int = 0
+    most_entries: int = 0
+    reserve: int = 0
+
+
 @dataclass(frozen=True)
 class Isolation:
     """Whether packages run in a sandbox of their own here, and if not, why and what is missing.
@@ -206,6 +232,38 @@ class Runtime(Protocol):
 
         The oldest goes, too, where a log is more than `most` bytes. Any number of workers call it all the time.
         """
+
+    def take(self, environment: int, part: Part, staged: int = 0) -> BinaryIO:
+        """Read a part of the environment's data as it is at one moment, while the app may go on writing.
+
+        The database as an SQLite file, nothing where there is none; the files as a tar archive of all the rest. With
+        `staged` it is what that job unpacked aside. `read` raises RuntimeFailure where it can't be read to its end;
+        close it in any case.
+        """
+
+    def stage(self, instance: Instance, archive: BinaryIO, onto: bool = False, room: Room | None = None) -> Staged:
+        """Unpack data aside for the job that `instance` names, beside those that the environment has, and check them.
+
+        The archive is an SQLite file, a tar archive of files, packed by gzip or not, or what the portal gives to
+        download (`deployments.backups.bundle`). With `onto` a part that it does not hold is copied from the data as
+        they are. RuntimeFailure, and nothing is aside, where it is damaged, hostile or more than there is room for.
+        """
+
+    def swap(self, instance: Instance) -> None:
+        """Make what `stage` unpacked the environment's data and put those that it had aside.
+
+        RuntimeFailure, and nothing is changed, while anything of the environment runs. Broken off half-way, the
+        environment has no data and starts nothing until `swap_back`.
+        """
+
+    def swap_back(self, instance: Instance) -> None:
+        """Give the environment the data back that `swap` put aside; as `swap`. Does nothing where there are none."""
+
+    def discard(self, instance: Instance) -> None:
+        """Remove for good what lies aside for a job, unpacked or switched."""
+
+    def aside(self) -> list[Instance]:
+        """List the jobs for which anything lies aside, sorted."""
 
     def address(self, host: str) -> str:
         """Give the URL under which a browser reaches `host`."""

@@ -139,7 +139,7 @@ def main() -> None:
     try:
         kept = start(Layout(record.folder.parents[2]), f"{record.folder.name}-{os.getpid()}", spec, output)
     except sandbox.SandboxFailure as failure:
-        print(json.dumps(_finished(False, "the sandbox could not be made", str(failure), begun)))
+        print(json.dumps(finished(False, "the sandbox could not be made", str(failure), begun)))
         return
     os.close(output)
     tail = Tail(source)
@@ -153,8 +153,8 @@ def main() -> None:
             words = "ended because the environment's app was stopped or replaced"
     kept.end(record.grace)
     succeeded = not words and kept.status == 0
-    print(json.dumps(_finished(succeeded, words or in_words(kept.status), tail.text(), begun)))
+    print(json.dumps(finished(succeeded, words or in_words(kept.status), tail.text(), begun)))
 
 
-def _finished(succeeded: bool, ended: str, output: str, begun: float) -> dict[str, Any]:
+def finished(succeeded: bool, ended: str, output: str, begun: float) -> dict[str, Any]:
     return {"succeeded": succeeded, "ended": ended, "output": output, "seconds": time.monotonic() - begun}

@@ -21,10 +21,14 @@ from deployments.runtimes.base import (
     Isolation,
     LogDay,
     LogPart,
+    Part,
+    Room,
     RuntimeFailure,
     Spec,
+    Staged,
     Status,
 )
+from deployments.runtimes.data import Data, aside
 from deployments.runtimes.days import Days, keep_all
 from deployments.runtimes.isolation import Found, try_host
 from deployments.runtimes.layout import CODE, PATIENCE, Layout, Record
@@ -135,6 +139,7 @@ class ProcessRuntime:
             if self.status(spec.instance).state is InstanceState.RUNNING:
                 return
             self._refuse_as_root()
+            self._data_of(spec.instance.environment).refuse_half()
             self._give_data(spec.instance.environment)
             self._prune_outputs(spec.instance.environment)
             taken = {other.spec["port"] for other in self.layout.all_records()}
@@ -276,6 +281,24 @@ class ProcessRuntime:
         self.layout.make()
         keep_all(self.layout.days, self.layout.locks, kept, most)
 
+    def take(self, environment: int, part: Part, staged: int = 0) -> BinaryIO:
+        return self._data_of(environment).take(part, staged)
+
+    def stage(self, instance: Instance, archive: BinaryIO, onto: bool = False, room: Room | None = None) -> Staged:
+        return self._data_of(instance.environment).stage(instance.number, archive, onto, room or Room())
+
+    def swap(self, instance: Instance) -> None:
+        self._data_of(instance.environment).swap(instance.number)
+
+    def swap_back(self, instance: Instance) -> None:
+        self._data_of(instance.environment).swap_back(instance.number)
+
+    def discard(self, instance: Instance) -> None:
+        self._data_of(instance.environment).discard(instance.number)
+
+    def aside(self) -> list[Instance]:
+        return sorted(set(aside(self.layout)))
+
     def address(self, host: str) -> str:
         return f"http://{host}.{self._domain}:{self._port}"
 
@@ -285,6 +308,11 @@ class ProcessRuntime:
 
     def _days(self, environment: int) -> Days:
         return Days(self.layout.lines(environment))
+
+    def _data_of(self, environment: int) -> Data:
+        self._refuse_as_root()
+        described = {"user": self._user(environment), "sandboxed": self.isolation().complete, "hidden": self._hidden}
+        return Data(self.layout, self._lock, described, environment)
 
     def _record(self, instance: Instance) -> Record:
         return self.layout.record(instance.environment, instance.number)
@@ -321,8 +349,12 @@ class ProcessRuntime:
             "memory": self._memory,
             "sandboxed": self.isolation().complete,
             "separate": self._found.separate,
-            "hidden": [str(CODE), str(self.layout.var)],
+            "hidden": self._hidden,
         }
+
+    @property
+    def _hidden(self) -> list[str]:
+        return [str(CODE), str(self.layout.var)]
 
     def _remove(self, folder: Path) -> None:
         try:

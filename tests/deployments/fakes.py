@@ -25,28 +25,26 @@ from deployments.runtimes.base import (
     Status,
 )
 from environments.models import App
+from tests.deployments.backups.memory import DataInMemory
 
 
-class FakeRuntime:
+class FakeRuntime(DataInMemory):
     """Keeps what runs in memory. `sick` are the commands that never get healthy, `dying` those that end at once."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.unpacked: set[str] = set()
         self.specs: dict[Instance, Spec] = {}
         self.ended: dict[Instance, str] = {}
         self.hosts: dict[str, Instance | None] = {}
-        self.calls: list[str] = []
         self.sick: set[str] = set()
         self.dying: set[str] = set()
-        self.failing: set[str] = set()
         self.finished: dict[str, Finished] = {}
         self.isolated = Isolation(True)
         self.kept: set[int] = set()
 
-    def _call(self, name: str, *what: object) -> None:
-        self.calls.append(" ".join([name, *map(str, what)]))
-        if name in self.failing:
-            raise RuntimeFailure(f"The runtime can't {name}.")
+    def _runs(self, environment: int) -> bool:
+        return any(instance.environment == environment for instance in self.specs)
 
     def isolation(self) -> Isolation:
         return self.isolated
