@@ -1,6 +1,7 @@
 from django.urls import path
 
 from deployments import deletion_views, job_views, option_views, package_views, transport_views, views
+from deployments.monitoring import urls as monitoring
 
 app_name = "deployments"
 APP = "apps/<slug:app>/"
@@ -31,4 +32,5 @@ urlpatterns = [
     path(ENVIRONMENT + "deployments/<int:number>/", views.job, name="job"),
     path(ENVIRONMENT + "deployments/<int:number>/cancel/", job_views.cancel, name="cancel"),
     path(ENVIRONMENT + "deployments/<int:number>/roll-back/", transport_views.roll_back, name="roll_back"),
+    *monitoring.urlpatterns,
 ]

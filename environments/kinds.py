@@ -16,6 +16,7 @@ class Kind(TextChoices):
     PERMISSIONS = "permissions", "Permissions"
     KEYS = "keys", "API keys"
     SETTINGS = "settings", "Settings"
+    LOGS = "logs", "Looking at logs"
     REFUSALS = "refusals", "Refusals"
 
 
@@ -29,6 +30,7 @@ PARTS: Mapping[Kind, tuple[str, ...]] = {
     Kind.PERMISSIONS: ("permissions",),
     Kind.KEYS: ("key",),
     Kind.SETTINGS: ("app", "environment"),
+    Kind.LOGS: ("log",),
     Kind.REFUSALS: ("access",),
 }
 ABOUT_NO_APP = ("account", "authenticator", "code", "keys", "person", "window")

@@ -23,14 +23,14 @@ from deployments.states import JobKind, JobState, RunState
 from environments import flows, invitations
 from environments.models import Role
 from environments.permissions import Permission
-from tests.cast import Cast, make_person, signed_in, unlock
+from tests.cast import Cast, make_cast, make_person, signed_in, unlock
 
 MANIFEST = Manifest(web="true").as_dict()
 # Who an address is for
 PUBLIC, SIGNED_IN, STAFF = "public", "signed in", "staff"
 WITH_WINDOW = "signed in, with a window"
 MEMBER, DEPLOYER, TRANSPORT, TEAM = "member", "deployer", "transport", "team manager"
-CONTACT = "technical contact"
+MONITORING, CONTACT = "monitoring", "technical contact"
 BOB_TOO = "technical contact, and Bob, whom the address names"
 
 ADDRESSES = {
@@ -107,6 +107,10 @@ ADDRESSES = {
     "deployments:roll_back": TRANSPORT,
     "deployments:options": TRANSPORT,
     "deployments:event": TRANSPORT,
+    "deployments:logs": MONITORING,
+    "deployments:log_lines": MONITORING,
+    "deployments:log_days": MONITORING,
+    "deployments:log_day": MONITORING,
 }
 # What decides about production without naming it in its address (PORTAL, "The two-factor gate", 2)
 DECIDES_PRODUCTION = {
@@ -154,14 +158,27 @@ class World:
     invitation: int
 
 
+@pytest.fixture(scope="module")
+def everybody(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
+    """Made once for all tests: each of them undoes what it changed, and the last transaction all the rest."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield make_world(make_cast())
+        transaction.set_rollback(True)
+
+
 @pytest.fixture
-def world(cast: Cast) -> World:
+def world(everybody: World, db: None) -> World:
+    return everybody
+
+
+def make_world(cast: Cast) -> World:
     """Everybody twice: in a browser with a closed and in one with an open window."""
     dora, erin = make_person("dora"), make_person("erin")
     flows.add_member(cast.app, Actor(cast.alice), dora, Role.objects.get(name="Product Owner"))
     flows.add_member(cast.app, Actor(cast.alice), erin, Role.objects.get(name="Application Operator"))
     for environment in (cast.test, cast.production):
         cast.grant(erin, environment, Permission.TRANSPORT)
+        cast.grant(cast.bob, environment, Permission.MONITORING)
     package = Package.objects.create(
         app=cast.app, name="calc", version="1.0.0", file="x.zip", size=1, sha256="0" * 64, manifest=MANIFEST
     )
@@ -195,8 +212,9 @@ def expected(who: str, window: bool, audience: str, production: bool) -> str:
         return "404" if who != "sam" else "in" if window else "code"
     if who in ("charlie", "sam"):
         return "404"
-    may_deploy, may_transport = who != "dora", who in ("alice", "erin")
-    if (audience in (DEPLOYER, TRANSPORT) and not may_deploy) or (audience == TRANSPORT and not may_transport):
+    if audience in (DEPLOYER, TRANSPORT, MONITORING) and who == "dora":
+        return "403"
+    if (audience == TRANSPORT and who == "bob") or (audience == MONITORING and who == "erin"):
         return "403"
     if audience in (TEAM, CONTACT) and who != "alice":
         return "403"
@@ -257,6 +275,7 @@ def test_everybody_at(name: str, world: World) -> None:
         "package": world.package.key,
         "number": 1,
         "event": "nightly",
+        "day": "2026-01-01",
         "member": world.cast.membership(world.cast.bob).pk,
         "invitation": world.invitation,
         "waiting": uuid4(),

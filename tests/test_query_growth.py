@@ -47,6 +47,9 @@ PAGES = [
     "/apps/calc-{size}/environments/test/deployments/1/roll-back/",
     "/apps/calc-{size}/environments/test/deployments/1/cancel/",
     "/apps/calc-{size}/environments/test/clear/",
+    "/apps/calc-{size}/environments/test/logs/",
+    "/apps/calc-{size}/environments/test/logs/days/",
+    "/apps/calc-{size}/environments/production/logs/",
     "/apps/calc-{size}/environments/test/options/",
     "/apps/calc-{size}/environments/test/options/events/Trim%20history/",
 ]

@@ -1,0 +1,1 @@
+"""What is seen of an environment while it runs: its log, and how it fares."""
