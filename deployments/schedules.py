@@ -2,6 +2,7 @@
 
 import functools
 import re
+from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ FIELDS = (
     ("month", 1, 12),
     ("day of the week", 0, 7),  # Sunday is 0 and 7, as in cron
 )
+LONGEST_MONTHS = {month: max(monthrange(year, month)[1] for year in (2023, 2024)) for month in range(1, 13)}
 # The 29th of February falls on a given weekday once in 40 years at least, the turn of a century in between
 FAR_AHEAD = timedelta(days=41 * 366)
 
@@ -40,7 +42,10 @@ def _is_part(part: str, lowest: int, highest: int) -> bool:
 
 
 class _Times(NamedTuple):
-    """When a schedule is due; `either_day`: the day of the month or of the week is enough, as in cron."""
+    """When a schedule is due; `either_day`: the day of the month or of the week is enough, as in cron.
+
+    `ever` is False where no month that is meant has a day that is meant.
+    """
 
     minutes: tuple[int, ...]
     hours: tuple[int, ...]
@@ -48,6 +53,7 @@ class _Times(NamedTuple):
     months: frozenset[int]
     weekdays: frozenset[int]
     either_day: bool
+    ever: bool
 
     def is_day(self, day: datetime) -> bool:
         if day.month not in self.months:
@@ -62,6 +68,9 @@ def next_after(schedule: str, moment: datetime) -> datetime | None:
     Raises ValueError for what `schedule_problem` refuses.
     """
     times = _times(schedule)
+    if not times.ever:
+        # SECURITY: the worker asks this of each event all the time; a package full of such would keep it from the rest
+        return None
     first = moment.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
     day, last = first.replace(hour=0, minute=0), first + FAR_AHEAD
     while day < last:
@@ -95,7 +104,8 @@ def _times(schedule: str) -> _Times:
     )
     either_day = not texts[2].startswith("*") and not texts[4].startswith("*")
     sundays_once = frozenset(day % 7 for day in weekdays)
-    return _Times(tuple(sorted(minutes)), tuple(sorted(hours)), days, months, sundays_once, either_day)
+    ever = either_day or any(min(days) <= LONGEST_MONTHS[month] for month in months)
+    return _Times(tuple(sorted(minutes)), tuple(sorted(hours)), days, months, sundays_once, either_day, ever)
 
 
 def _numbers(text: str, lowest: int, highest: int) -> frozenset[int]:

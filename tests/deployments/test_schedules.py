@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deployments import schedules as cron
 from deployments.events import due_between
 from deployments.manifests import ScheduledEvent
 from deployments.schedules import FIELDS, next_after, next_interval, schedule_problem
@@ -95,6 +96,14 @@ def utc(text: str) -> datetime:
 
 def test_what_never_comes_is_none() -> None:
     assert next_after("0 0 30 2 *", NOON) is None
+    assert next_after("0 0 29 2 */7", NOON) == utc("2032-02-29")
+
+
+def test_what_never_comes_is_not_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred such events in one package would keep the worker's clock busy for seconds at each look."""
+    monkeypatch.setattr(cron, "_next_day", lambda *_: pytest.fail("It goes through the days of 41 years."))
+    for schedule in ("0 0 30 2 *", "0 0 31 2,4,6,9,11 *", "0 0 30-31 2 */6"):
+        assert next_after(schedule, NOON) is None
 
 
 @patient
