@@ -10,13 +10,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.actor import Actor
-from accounts.models import Activity, Interrupted
+from accounts.models import Activity, Interrupted, ProductionWindow
 from deployments.flows import request_job
 from deployments.models import Job, Live, Package
 from deployments.states import JobKind
 from deployments.worker import Worker
 from environments import flows
-from environments.models import Role
+from environments.models import Environment, Role
 from environments.permissions import Permission
 from tests.cast import Cast, signed_in, unlock, unlocked
 from tests.deployments.fakes import FakeRuntime, make_package
@@ -48,6 +48,20 @@ def test_the_app_shows_what_is_where_the_packages_and_what_happened(cast: Cast) 
     assert page.count("No package was transported here yet.") == 2
     assert "Needs a code" in page
     assert "Completed: Transport calc 1.0.0 to Test" in page
+
+
+def test_a_job_says_under_which_authorisation_it_was_asked_for(cast: Cast) -> None:
+    """On what became production later, too: what was asked for before was asked for without a code."""
+    job, client = on_test(cast), unlocked(cast.alice)
+    address = f"{TEST}deployments/{job.number}/"
+    assert "Transport Rights; no code is needed here" in text(client.get(address))
+    Environment.objects.filter(pk=cast.test.pk).update(is_production=True)
+    assert "Transport Rights, without a code" in text(client.get(address))
+    Job.objects.filter(pk=job.pk).update(via="API", key_name="ci (dp_1…)")
+    assert "The API key ci (dp_1…)" in text(client.get(address))
+    window = ProductionWindow.objects.get(user=cast.alice)
+    Job.objects.filter(pk=job.pk).update(via="browser", key_name="", window=window.pk)
+    assert "A code entered at" in text(client.get(address))
 
 
 def test_a_member_without_the_deploy_permission_sees_how_the_environments_are_and_no_more(cast: Cast) -> None:
