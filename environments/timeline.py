@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 PAGE = 50
 EXPORTED_AT_ONCE = 1000
+# How the names of facts begin that say what somebody may do on environments (environments.held, environments.api_keys)
+TELLS_OF_RIGHTS = ("permissions on ", "reaches production")
 NEWEST_FIRST, OLDEST_FIRST = ("-at", "-id"), ("at", "id")
 
 
@@ -102,13 +104,23 @@ def every(wanted: Wanted) -> Iterator[Activity]:
 def show(entries: Iterable[Activity], environments: Iterable[Environment], unlocked: bool) -> None:
     """Lead entries to the environments that still exist, and keep back what changed on production without a window.
 
-    SECURITY: an environment that is gone may have been production; only those known to be ordinary are open.
+    SECURITY: an environment that is gone may have been production; only those known to be ordinary are open. What
+    somebody held when they left, or which environments a key reaches, is of the app, and says who reaches production.
     """
     known = {environment.pk: environment for environment in environments}
+    has_production = any(environment.is_production for environment in known.values())
     for entry in entries:
         entry.place = known.get(entry.environment_id or 0)
-        ordinary = entry.environment_id is None or bool(entry.place and not entry.place.is_production)
+        if entry.environment_id is None:
+            ordinary = not (has_production and _tells_of_rights(entry))
+        else:
+            ordinary = bool(entry.place and not entry.place.is_production)
         entry.locked = not unlocked and not ordinary
+
+
+def _tells_of_rights(entry: Activity) -> bool:
+    facts = [each for each in (entry.before, entry.after) if isinstance(each, dict)]
+    return any(name.startswith(TELLS_OF_RIGHTS) for each in facts for name in each)
 
 
 def gone_environments(app: App) -> list[tuple[int, str]]:

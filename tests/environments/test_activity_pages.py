@@ -260,6 +260,28 @@ class TestProduction:
         assert "Night shift." not in html
         assert "slow" not in html
 
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            {"role": "Business Engineer", "permissions on Production": ["Access to Backups"]},
+            {"Technical Contact": "Bob", "permissions on Production of Alice": ["Access to Backups"]},
+            {"scope": "read only", "reaches production": ["Access to Backups"]},
+        ],
+    )
+    def test_what_somebody_could_do_there_is_kept_back_whatever_it_is_told_with(
+        self, cast: Cast, facts: dict[str, Any]
+    ) -> None:
+        record(Act.MEMBER_CHANGED, Actor(cast.alice), "Charlie", app=cast.app, before=facts)
+        bob = signed_in(cast.bob)
+        for address in (APP, "/apps/calc/"):
+            assert "Charlie" in page(bob, address)
+            assert "Access to Backups" not in page(bob, address)
+        Environment.objects.filter(pk=cast.production.pk).update(is_production=False)
+        assert "Access to Backups" in page(bob, APP)
+        Environment.objects.filter(pk=cast.production.pk).update(is_production=True)
+        unlock(bob, cast.bob)
+        assert "Access to Backups" in page(bob, APP)
+
     def test_its_own_page_asks_for_a_code(self, told: Cast) -> None:
         bob = signed_in(told.bob)
         assert bob.get(PRODUCTION).headers["Location"].startswith("/authenticator/?")

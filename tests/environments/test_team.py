@@ -99,7 +99,7 @@ def test_a_role_without_the_deploy_permission_takes_node_permissions_along_into_
         "permissions on Production": ["Access to Backups", "API Rights"],
     }
     erin = join(cast, "erin", "Application Operator")
-    page = signed_in(erin).get("/apps/calc/activity/").content.decode()
+    page = unlocked(erin).get("/apps/calc/activity/").content.decode()
     assert "Permissions on Test: Transport Rights, API Rights" in page
 
 
