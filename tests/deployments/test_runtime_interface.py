@@ -54,7 +54,7 @@ def test_a_method_speaks_of_environments_instances_and_releases_only(name: str) 
     assert method.__doc__
 
 
-@pytest.mark.parametrize("kind", sorted(SPOKEN - {base.InstanceState, base.Part}, key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", sorted(SPOKEN - {base.InstanceState, base.Part}, key=repr))
 def test_what_it_speaks_of_has_no_trace_of_a_machine(kind: Any) -> None:
     hints = typing.get_type_hints(kind)
     assert {each for hint in hints.values() for each in types_in(hint)} <= SPOKEN | PLAIN
