@@ -18,6 +18,7 @@ from environments.authority import NotPermitted
 from environments.contact import NotPossible
 from environments.models import App, Environment, HandOver, Membership, NodePermission, Role
 from environments.permissions import Permission
+from portal.templatetags.portal import inert
 from tests.cast import PASSWORD, Cast, forget_last_step, make_person, signed_in, unlock, unlocked
 from tests.codes import code_of
 
@@ -96,6 +97,15 @@ def test_without_the_apps_name_nothing_is_offered(cast: Cast, alices: Client, ty
     page = words(alices.post(page_for(cast, cast.bob), {"name": typed}))
     assert "Type Calc" in page
     assert not HandOver.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["👩\u200d💻 Tools", "Cal\u200bc\u202e", "\u200d" * 60])
+def test_a_name_with_signs_that_nobody_sees_is_typed_as_the_page_shows_it(
+    cast: Cast, alices: Client, name: str
+) -> None:
+    App.objects.filter(pk=cast.app.pk).update(name=name)
+    alices.post(page_for(cast, cast.bob), {"name": inert(name)})
+    assert HandOver.objects.exists()
 
 
 def test_only_active_members_who_deploy_can_be_chosen(cast: Cast, alices: Client) -> None:
