@@ -245,7 +245,7 @@ def test_everything_comes_back_after_supervision_was_killed(tmp_path: Path) -> N
         before = set(processes_with(mark("comes-back")))
         os.kill(node.node.pid, signal.SIGKILL)
         wait_until(lambda: not before & set(processes_with(mark("comes-back"))))
-        assert node.runtime.status(instance).state is ENDED
+        wait_until(lambda: node.runtime.status(instance).state is ENDED)
         wait_until(node.node.has_ended)
         with pytest.raises(RuntimeFailure, match="not running"):
             node.start(node.release({"app.py": ""}), "true")
