@@ -40,5 +40,6 @@ def person(request: AppRequest, app: str, member: int) -> HttpResponse:
 @technical_contact(doing="Download all permissions of {app}")
 def permissions_csv(request: AppRequest, app: str) -> HttpResponseBase:
     """Download who may do what on all environments; the record says who did."""
-    record(Act.PERMISSIONS_EXPORTED, Actor.of(request), request.app.name, app=request.app)
+    if request.method != "HEAD":
+        record(Act.PERMISSIONS_EXPORTED, Actor.of(request), request.app.name, app=request.app)
     return stream(f"{request.app.slug}-permissions.csv", permission_csv.HEADER, permission_csv.rows_of(request.app))

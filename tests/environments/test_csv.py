@@ -135,7 +135,10 @@ def test_names_with_quotes_line_breaks_and_formulas_are_read_back_and_do_nothing
 def test_it_is_recorded_and_needs_the_window(cast: Cast) -> None:
     assert signed_in(cast.alice).get(PERMISSIONS).headers["Location"].startswith("/authenticator/")
     assert not Activity.objects.filter(act="permissions.exported").exists()
-    answer = unlocked(cast.alice).get(PERMISSIONS)
+    alice = unlocked(cast.alice)
+    alice.head(PERMISSIONS)
+    assert not Activity.objects.filter(act="permissions.exported").exists(), "nothing was handed out"
+    answer = alice.get(PERMISSIONS)
     entry = Activity.objects.get(act="permissions.exported")
     assert (entry.actor_name, entry.target, entry.app_name) == ("Alice", "Calc", "Calc")
     assert answer.headers["Content-Disposition"] == 'attachment; filename="calc-permissions.csv"'
