@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import Http404, HttpResponse, QueryDict
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.template.defaultfilters import pluralize
 
@@ -31,7 +31,8 @@ def permissions_start(request: AppRequest, app: str) -> HttpResponse:
     """Go to the permissions of the app's first environment."""
     first = request.app.environments.first()
     if first is None:
-        raise Http404
+        messages.info(request, f"{request.app.name} has no environment that somebody could be permitted anything on.")
+        return redirect("deployments:app", request.app.slug)
     return redirect("environments:permissions", request.app.slug, first.slug)
 
 

@@ -408,3 +408,12 @@ def test_a_form_that_waits_for_a_code_is_confirmed_in_words(cast: Cast) -> None:
     page = answer.content.decode()
     assert "<dt>Bob</dt><dd>Transport Rights on, API Rights on</dd>" in page
     assert page.count("<dt>") == 1, "who is left as they are is not listed, nor members of other apps"
+
+
+def test_without_an_environment_the_tab_leads_to_the_app_and_says_why(cast: Cast) -> None:
+    alice = signed_in(cast.alice)
+    assert alice.get("/apps/calc/permissions/").headers["Location"] == TEST
+    cast.app.environments.all().delete()
+    answer = alice.get("/apps/calc/permissions/", follow=True)
+    assert answer.redirect_chain == [("/apps/calc/", 302)]
+    assert "Calc has no environment" in answer.content.decode()
