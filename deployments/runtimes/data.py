@@ -7,6 +7,7 @@ reads or writes its data therefore runs in a sandbox (`inside`) as the environme
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import shlex
@@ -21,8 +22,10 @@ from typing import Any, BinaryIO, cast
 from deployments.runtimes import commands, files, sandbox
 from deployments.runtimes.base import Instance, Part, Room, RuntimeFailure, Staged
 from deployments.runtimes.commands import Tail
-from deployments.runtimes.keeping import SIGNALS, Kept, become_reaper
+from deployments.runtimes.keeping import SIGNALS, Kept, become_reaper, in_words
 from deployments.runtimes.layout import CODE, Layout
+
+log = logging.getLogger(__name__)
 
 PIPE = 1024 * 1024  # bytes, as much as the kernel gives
 PIECE = 1024 * 1024
@@ -30,7 +33,7 @@ MEMORY = 512 * 1024**2  # bytes; a directory of a million names and SQLite's cac
 # Seconds. Nothing takes so long; what does hangs
 LONGEST = 6 * 3600
 POLITE = 1.0  # seconds to end, where nobody wants the result any more
-SCRATCH, CURRENT = "/run/scratch", "/run/current"
+SCRATCH, CURRENT = "/scratch", "/current"
 ASIDE = re.compile(r"\.?(staged|before|gone)-([0-9]+)")
 PACKAGE = "deployments.runtimes.inside"
 MODULES = ("words", "saving", "staging", "run")
@@ -257,6 +260,7 @@ class Helper:
             spoken = json.loads(finished["output"].strip().rpartition("\n")[2])
             facts = spoken.get("facts") if finished["succeeded"] else None
         except (ValueError, KeyError, AttributeError):
+            log.warning("What works on the data of %s said: %r", self._mark.name, said[-2000:])
             raise RuntimeFailure(UNSAID.format(ended=_ended(said))) from None
         if not isinstance(facts, dict):
             raise RuntimeFailure(str(spoken.get("refused") or UNSAID.format(ended=finished["ended"]))[:1000])
@@ -360,7 +364,7 @@ def main() -> None:
             words = "it was ended from outside"
     kept.end(0.0)
     succeeded = not words and kept.status == 0
-    ended = words or commands.in_words(kept.status)
+    ended = words or in_words(kept.status)
     print(json.dumps(commands.finished(succeeded, ended, tail.text(), begun)))
 
 

@@ -58,10 +58,10 @@ class SandboxFailure(Exception):
 class Plan:
     """What to run and with what: folders of the host, the user number (None: the portal's own), what to hide.
 
-    `port` is None for a command that serves nothing, `release` for one of the portal's own. `memory` is what it may use in bytes (0: as much as there is),
-    all of it together where there is a group that counts, else each process for itself. `separate` says that the
-    caller is in a network of its own (`network.separate`), which the sandbox then has, too. `more` are further
-    options for bubblewrap.
+    `port` is None for a command that serves nothing, `release` for one of the portal's own. `memory` is what it may use
+    in bytes (0: as much as there is), all of it together where there is a group that counts, else each process for
+    itself. `separate` says that the caller is in a network of its own (`network.separate`), which the sandbox then has,
+    too. `more` are further options for bubblewrap.
     """
 
     def __init__(

@@ -178,17 +178,24 @@ class Stage:
         finally:
             os.close(folder)
         try:
-            parts: Any = member.sparse or [(0, member.size)]
-            for start, size in parts:
-                content.seek(start)
-                os.lseek(target, start, os.SEEK_SET)
-                self.copy(content, target, size, path)
-            if member.sparse:
-                os.ftruncate(target, member.size)
+            if member.sparse is None:
+                self.copy(content, target, member.size, path)
+            else:
+                self.copy_parts(content, target, member, path)
             os.utime(target, (max(0, int(member.mtime)),) * 2)
             os.fchmod(target, member.mode & 0o777)
         finally:
             os.close(target)
+
+    def copy_parts(self, content: Any, target: int, member: tarfile.TarInfo, path: str) -> None:
+        """Write what is between the holes of a file."""
+        parts: Any = member.sparse
+        for start, size in parts:
+            # What lies around it can't go forward in a stream
+            content.raw.seek(start)
+            os.lseek(target, start, os.SEEK_SET)
+            self.copy(content.raw, target, size, path)
+        os.ftruncate(target, member.size)
 
     def copy(self, content: Any, target: int, size: int, path: str) -> None:
         left = size
