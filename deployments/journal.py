@@ -83,6 +83,8 @@ class Journal:
 
     def note(self, name: StepName, text: str) -> None:
         """Add a line to what the step says."""
+        # An app may print anything; PostgreSQL fails over a NUL, and what was begun would not be undone
+        text = text.replace("\0", "")
 
         def add() -> None:
             with transaction.atomic():

@@ -114,6 +114,20 @@ def test_what_cannot_run_twice_comes_back_when_the_new_one_fails(cast: Cast, run
     assert runtime.hosts[cast.test.host] == Instance(cast.test.pk, 1)
 
 
+def test_whatever_the_new_one_prints_the_old_one_comes_back(
+    cast: Cast, runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A NUL among it is more than PostgreSQL can keep."""
+    monkeypatch.setattr(runtime, "output", lambda instance: "It ended\0 badly")
+    once: dict[str, Any] = {"runs_twice": False}
+    carry_out(runtime, JobKind.TRANSPORT, cast.test, cast.alice, make_package(cast.app, cast.alice, **once))
+    job = carry_out(
+        runtime, JobKind.TRANSPORT, cast.test, cast.alice, make_package(cast.app, cast.alice, "1.1.0", DYING, **once)
+    )
+    assert (job.state, job.steps.get(name="health").output) == ("failed", "It ended badly")
+    assert job.result.endswith("calc 1.0.0 runs again.")
+
+
 def test_stop_start_and_restart(cast: Cast, runtime: FakeRuntime) -> None:
     package = make_package(cast.app, cast.alice)
     carry_out(runtime, JobKind.TRANSPORT, cast.test, cast.alice, package)
