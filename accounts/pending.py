@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -15,6 +16,7 @@ from accounts.sessions import reference_of
 
 KEPT_FOR = timedelta(minutes=10)
 MAX_BYTES = 64 * 1024
+MOST = 20  # forms of one person; an older one gives way
 LONGEST_PATH = 500  # characters; Interrupted.path
 # SECURITY: a password is typed again, not kept
 NOT_KEPT = {"csrfmiddlewaretoken", "password"}
@@ -25,7 +27,10 @@ def keep(request: PortalRequest, title: str) -> Interrupted | None:
     fields = json.dumps(typed(request))
     if len(fields) > MAX_BYTES or len(request.path) > LONGEST_PATH:
         return None
-    Interrupted.objects.filter(kept_at__lt=timezone.now() - KEPT_FOR).delete()
+    # SECURITY: whoever never enters a code can't fill the disk with forms
+    newest = Interrupted.objects.filter(user=request.user).order_by("-kept_at").values("pk")[: MOST - 1]
+    too_many = Q(user=request.user) & ~Q(pk__in=newest)
+    Interrupted.objects.filter(Q(kept_at__lt=timezone.now() - KEPT_FOR) | too_many).delete()
     return Interrupted.objects.create(
         user=request.user,
         session=reference_of(request.session),

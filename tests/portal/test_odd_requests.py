@@ -3,6 +3,7 @@
 import pytest
 from django.test import Client
 
+from accounts import pending
 from accounts.models import Interrupted
 from accounts.sessions import SessionStore
 from tests.cast import PASSWORD, Cast, signed_in, unlock, unlocked
@@ -69,6 +70,16 @@ def test_a_form_with_an_address_too_long_to_keep_is_not_kept(cast: Cast) -> None
     answer = signed_in(cast.sam).post(f"/admin/accounts/user/{'A' * 600}/change/", {"a": "b"})
     assert answer.headers["Location"].startswith("/authenticator/?next=")
     assert not Interrupted.objects.exists()
+
+
+def test_somebody_who_never_enters_a_code_can_not_fill_the_disk_with_forms(cast: Cast) -> None:
+    bob, alice = signed_in(cast.bob), signed_in(cast.alice)
+    alice.post("/apps/calc/permissions/production/", {"q": "hers"})
+    for _ in range(pending.MOST + 3):
+        last = bob.post("/apps/calc/permissions/production/", {"q": "x" * 9000}).headers["Location"]
+    assert Interrupted.objects.filter(user=cast.bob).count() == pending.MOST
+    assert Interrupted.objects.filter(user=cast.alice).count() == 1
+    assert Interrupted.objects.filter(pk=last.partition("waiting=")[2]).exists(), "the newest one"
 
 
 @pytest.mark.parametrize("chosen", ["x", "-1", "9" * 20, "٣", ""])
