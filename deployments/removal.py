@@ -6,10 +6,9 @@ and the other one is told.
 
 import logging
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import timedelta
 from functools import partial
 
-from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.utils import timezone
@@ -21,7 +20,8 @@ from accounts.models import Activity, User
 from deployments import keeping
 from deployments.deletion import forget_unknown
 from deployments.errors import Refused
-from deployments.models import Job, Live, Nightly, Package
+from deployments.models import Job, Live, Package
+from deployments.nights import begin, done, night_of, pause
 from deployments.runtimes.base import Runtime, RuntimeFailure
 from environments.api_keys import need_key_for
 from environments.authority import NotPermitted, need_window_for
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 NAME = "packages"
 PACKAGES = "packages"  # the folder of the storage in which deployments.models.package_path puts them
 PORTION = 20  # packages removed at one go, so that the worker's other duties don't wait long
-TIME_FOR_IT = timedelta(minutes=10)  # after so long a worker that began and was not heard of again is taken for dead
 UNKNOWN_AFTER = timedelta(days=1)  # a file without a row may be one whose upload is about to end
 THE_PORTAL = "The portal"
 
@@ -74,37 +73,21 @@ def tidy_up(runtime: Runtime) -> None:
     continued at the next call.
     """
     night = night_of(timezone.now())
-    if not _begin(night):
+    if not begin(NAME, night):
         return
-    with_more_to_do = _remove_expired(PORTION)
-    if not with_more_to_do:
-        _remove_unknown_files()
-        _remove_releases(runtime)
-        forget_unknown(runtime)
-    mine = Nightly.objects.filter(name=NAME)
-    mine.update(busy_until=timezone.now(), **({} if with_more_to_do else {"night": night}))
-
-
-def night_of(now: datetime) -> date:
-    """Give the night that a moment belongs to: the last one whose time (NIGHTLY_AT, in UTC) has come."""
-    at: time = settings.NIGHTLY_AT
-    return (now - timedelta(hours=at.hour, minutes=at.minute)).date()
+    if _remove_expired(PORTION):
+        pause(NAME)
+        return
+    _remove_unknown_files()
+    _remove_releases(runtime)
+    forget_unknown(runtime)
+    done(NAME, night)
 
 
 def removed_lately(app: App) -> list[Activity]:
     """Give what the last night removed from an app's repository, the latest first."""
     since = timezone.now() - timedelta(days=1)
     return list(Activity.objects.filter(app_id=app.pk, act=Act.PACKAGE_EXPIRED, at__gt=since))
-
-
-def _begin(night: date) -> bool:
-    """Say whether the night's work is to be done now, by this worker."""
-    now = timezone.now()
-    if Nightly.objects.filter(name=NAME, night__gte=night).exists():
-        return False
-    Nightly.objects.get_or_create(name=NAME, defaults={"night": date.min, "busy_until": now})
-    waiting = Nightly.objects.filter(name=NAME, night__lt=night, busy_until__lte=now)
-    return bool(waiting.update(busy_until=now + TIME_FOR_IT))
 
 
 def _remove_expired(most: int) -> bool:
