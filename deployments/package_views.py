@@ -37,7 +37,8 @@ PLAIN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 @deployer()
 def packages(request: AppRequest, app: str) -> HttpResponse:
     words = request.GET.get("q", "").strip()[:LONGEST_SEARCH]
-    page = Paginator(repository.search(request.app.packages.all(), words), PAGE).get_page(request.GET.get("page"))
+    found = repository.search(request.app.packages.defer("manifest"), words)
+    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
         "rows": keeping.listed(page, keeping.of_app(request.app)),

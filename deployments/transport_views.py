@@ -139,7 +139,7 @@ def _choose(request: AppRequest) -> HttpResponse:
     asked = request.method == "POST"
     context = {
         "card": card_of(request),
-        "packages": request.app.packages.all()[:OFFERED],
+        "packages": request.app.packages.defer("manifest")[:OFFERED],
         "error": "Choose a package." if asked else "",
         "active": "overview",
     }

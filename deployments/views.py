@@ -26,7 +26,7 @@ def app(request: AppRequest, app: str) -> HttpResponse:
     context = {"cards": cards, "busy": any(card.job for card in cards), "active": "environments"}
     if request.standing.deploys:
         context["may_transport"] = {card.environment.pk for card in cards if card.may_transport}
-        packages = list(request.app.packages.all()[: LATEST + 1])
+        packages = list(request.app.packages.defer("manifest")[: LATEST + 1])
         context |= {"packages": listed(packages[:LATEST], of_cards(cards)), "more": len(packages) > LATEST}
         context["entries"] = entries = latest(request.app, LATEST)
         show(entries, [card.environment for card in cards], unlocked=bool(request.window))

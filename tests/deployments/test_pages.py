@@ -50,6 +50,17 @@ def test_the_app_shows_what_is_where_the_packages_and_what_happened(cast: Cast) 
     assert "Completed: Transport calc 1.0.0 to Test" in page
 
 
+def test_lists_of_packages_do_not_read_what_each_says_of_itself(cast: Cast) -> None:
+    """That may be a megabyte each."""
+    make_package(cast.app, cast.alice)
+    client = signed_in(cast.alice)
+    for address in (APP, APP + "packages/", TEST + "transport/"):
+        with CaptureQueriesContext(connection) as queries:
+            assert "calc" in text(client.get(address))
+        whole = [query["sql"] for query in queries if '"manifest"' in query["sql"] and "live" not in query["sql"]]
+        assert not whole, address
+
+
 def test_a_job_says_under_which_authorisation_it_was_asked_for(cast: Cast) -> None:
     """On what became production later, too: what was asked for before was asked for without a code."""
     job, client = on_test(cast), unlocked(cast.alice)
