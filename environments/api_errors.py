@@ -65,6 +65,9 @@ def error(code: Code, message: str = "", retry_after: int | None = None) -> Json
     """Give the error object. SECURITY: whatever it repeats of the request, it repeats no key."""
     body = {"errorCode": code.name, "errorMessage": masked(message or code.meaning)}
     answer = JsonResponse(body, status=code.status)
+    if code.status == 500 and code is not Code.INTERNAL_SERVER_ERROR:
+        # The interface answers like this where nothing is wrong with the portal; its log would say so otherwise
+        answer._has_been_logged = True  # type: ignore[attr-defined]
     if retry_after is not None:
         answer["Retry-After"] = str(retry_after)
     return answer

@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 from accounts.actor import Actor
-from deployments.api.answers import NOTHING, STATUS, TEXT, an_object, environment_answer
+from deployments.api.answers import KEY, NOTHING, STATUS, TEXT, an_object, environment_answer
 from deployments.api.app_calls import live_on
 from deployments.api.calls import body_of, call, text_of
 from deployments.api.package_calls import find_package
@@ -22,7 +22,7 @@ STARTING = an_object(JobId=TEXT)
 PROGRESS = an_object(Status={"type": "string", "enum": ["Starting", "Started"]})
 CLEANED = an_object(Status=STATUS, Mode=TEXT, Url=TEXT)
 START_BODY = {"type": "object", "properties": {"AutoSyncDb": {"type": "boolean"}}}
-TRANSPORT_BODY = {"type": "object", "properties": {"PackageId": {"type": "string"}}, "required": ["PackageId"]}
+TRANSPORT_BODY = {"type": "object", "properties": {"PackageId": KEY}, "required": ["PackageId"]}
 
 
 @call(

@@ -14,7 +14,7 @@ from environments.permissions import Permission
 TAG = an_object(Tag=TEXT)
 TAG_BODY = {
     "type": "object",
-    "properties": {"Tag": {"type": "string", "minLength": 1, "maxLength": LONGEST_TAG}},
+    "properties": {"Tag": {"type": "string", "pattern": r"^[^\s\x00]([^\x00]*[^\s\x00])?$", "maxLength": LONGEST_TAG}},
     "required": ["Tag"],
 }
 
