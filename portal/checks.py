@@ -1,9 +1,20 @@
 """System checks for what makes an installation unsafe, run at every start."""
 
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import Error, Tags, Warning, register
+
+RESTORE = "restore.json"  # there while a restore of the portal is under way
+
+
+@register()
+def restore_is_over(app_configs: Any, **kwargs: Any) -> list[Error]:
+    if (Path(settings.VAR) / RESTORE).exists():
+        hint = "Type: manage.py restore_portal --undo"
+        return [Error("A restore of the portal was broken off, so half of it is there.", hint=hint, id="portal.E002")]
+    return []
 
 
 @register(Tags.security, deploy=True)
