@@ -33,7 +33,7 @@ PARTS: Mapping[Kind, tuple[str, ...]] = {
     Kind.LOGS: ("log",),
     Kind.REFUSALS: ("access",),
 }
-ABOUT_NO_APP = ("account", "authenticator", "code", "keys", "person", "window")
+ABOUT_NO_APP = ("account", "authenticator", "code", "keys", "person", "portal", "window")
 REFUSED = "refused"
 
 
