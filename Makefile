@@ -22,7 +22,7 @@ test: ## Run the whole suite: SQLite with a real browser and real processes, the
 	@.ci/venv requirements-dev.txt
 	@echo "Tests on SQLite, journeys in a real browser included:"
 	@env -u DATABASE_URL $(PYTHON) -m pytest -q -n $(WORKERS)
-	@echo "Tests on PostgreSQL, the journeys of the second factor included:"
+	@echo "Tests with a database on PostgreSQL, the journeys of the second factor included:"
 	@$(PYTHON) -m tests.postgres $(PYTHON) -m pytest -q -n $(WORKERS)
 	@echo "All tests passed, on SQLite and on PostgreSQL."
 

@@ -1,6 +1,7 @@
 """What holds for every test: a folder of its own that is gone afterwards, and no way off this machine."""
 
 import ipaddress
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+
+# Who asks for one of these has a database; `portal` is a whole portal with its own (tests/journeys)
+WITH_DATABASE = {"db", "transactional_db", "portal"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -18,6 +22,20 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         shutil.rmtree(Path(settings.VAR).parent, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL run what asks for a database. pytest-django keeps it from all others: they have run on SQLite."""
+    if "JOURNEYS_DATABASE_URL" not in os.environ:
+        return
+    alike = [item for item in items if not _asks_for_a_database(item)]
+    config.hook.pytest_deselected(items=alike)
+    items[:] = [item for item in items if _asks_for_a_database(item)]
+
+
+def _asks_for_a_database(item: pytest.Item) -> bool:
+    asks = not WITH_DATABASE.isdisjoint(getattr(item, "fixturenames", ()))
+    return asks or item.get_closest_marker("django_db") is not None
 
 
 def _is_here(host: object) -> bool:
