@@ -58,7 +58,7 @@ class Worker:
         self.runtime = runtime
         self.name = name
         self._ending = threading.Event()
-        self._jobs: list[threading.Thread] = []
+        self._jobs: list[tuple[int, threading.Thread]] = []  # what this worker is at, each job's id with its thread
         self._events = threading.BoundedSemaphore(MOST_EVENTS_AT_ONCE)
         self._distrust_beats_until = 0.0
 
@@ -83,7 +83,7 @@ class Worker:
         while not self._ending.is_set():
             if not self._turn():
                 self._ending.wait(POLL)
-        for thread in [*self._jobs, *helpers]:
+        for thread in [*(thread for _, thread in self._jobs), *helpers]:
             thread.join()
         # Events that still run end with this process: nobody waits an hour for one
         interrupt_runs_of(self.name)
@@ -119,11 +119,15 @@ class Worker:
             return None
 
     def beat(self) -> None:
-        """Give a sign of life for this worker and what it works on."""
+        """Give a sign of life for this worker and what it works on.
+
+        A job whose thread ended without bringing it to an end, as when the disk of the database stayed full, gets none:
+        it is noticed as that of a dead worker is.
+        """
         now = timezone.now()
         if not WorkerRow.objects.filter(pk=self.name).update(heartbeat=now):
             WorkerRow.objects.create(name=self.name, heartbeat=now)
-        Job.objects.filter(state=JobState.RUNNING, worker=self.name).update(heartbeat=now)
+        Job.objects.filter(state=JobState.RUNNING, worker=self.name, pk__in=self._at_work()).update(heartbeat=now)
 
     def sweep(self) -> None:
         """Mark running jobs and events without a sign of life as interrupted."""
@@ -147,16 +151,20 @@ class Worker:
 
     def _turn(self) -> bool:
         """Start what can be started; False when there is nothing to do just now."""
-        self._jobs = [thread for thread in self._jobs if thread.is_alive()]
+        self._jobs = [(job, thread) for job, thread in self._jobs if thread.is_alive()]
         if len(self._jobs) >= MOST_AT_ONCE:
             return False
         job = self._surviving(self.claim)
         if job:
-            self._jobs.append(self._spawn(partial(carry_out, job, self.runtime, self._ending.is_set), f"job-{job.pk}"))
+            act = partial(carry_out, job, self.runtime, self._ending.is_set)
+            self._jobs.append((job.pk, self._spawn(act, f"job-{job.pk}")))
         return job is not None
 
+    def _at_work(self) -> list[int]:
+        return [job for job, thread in list(self._jobs) if thread.is_alive()]
+
     def _beat_forever(self) -> None:
-        while not self._ending.is_set() or any(job.is_alive() for job in self._jobs):
+        while not self._ending.is_set() or self._at_work():
             self._surviving(self.beat)
             self._wait(BEAT)
 
@@ -213,7 +221,7 @@ class Worker:
         if not self._ending.wait(seconds):
             return
         until = time.monotonic() + seconds
-        while time.monotonic() < until and any(job.is_alive() for job in self._jobs):
+        while time.monotonic() < until and self._at_work():
             time.sleep(POLL)
 
     def _spawn(self, act: Callable[[], None], what: str, daemon: bool = False) -> threading.Thread:

@@ -1,5 +1,6 @@
 """Carrying out jobs: what happens in which order, and what is true when something goes wrong."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from deployments.states import JobKind, JobState
 from deployments.worker import Worker, is_alive
 from environments.models import Environment
 from environments.permissions import Permission
-from tests.cast import Cast
+from tests.cast import Cast, make_cast
 from tests.deployments.fakes import FakeRuntime, actor_with_window, make_package
 
 SICK, DYING = "python3 sick.py", "python3 dying.py"
@@ -397,6 +398,23 @@ def test_a_worker_is_alive_while_it_beats(db: None, runtime: FakeRuntime) -> Non
     assert is_alive()
     WorkerRow.objects.update(heartbeat=timezone.now() - timedelta(seconds=16))
     assert not is_alive()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_whose_thread_died_does_not_run_for_ever(runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end could not be written: the disk was full for longer than the worker tries. The worker itself lives on."""
+    cast = make_cast()
+    job = request_job(JobKind.TRANSPORT, cast.test, Actor(cast.alice), make_package(cast.app, cast.alice))
+    monkeypatch.setattr("deployments.worker.carry_out", lambda *_: None)
+    worker = Worker(runtime, "tester")
+    assert worker._turn()
+    while worker._at_work():
+        time.sleep(0.01)
+    Job.objects.filter(pk=job.pk).update(heartbeat=timezone.now() - timedelta(seconds=31))
+    worker.beat()
+    worker.sweep()
+    job.refresh_from_db()
+    assert job.state == "interrupted"
 
 
 def test_a_job_that_was_taken_away_switches_nothing(cast: Cast, runtime: FakeRuntime) -> None:
