@@ -13,17 +13,21 @@ from django.utils import timezone
 
 from accounts.actor import API
 from accounts.models import ProductionWindow
+from deployments.backups.settling import settle
+from deployments.backups.taking import Taking, make_row_for
+from deployments.endings import Cancelled, Failed, Leaving
 from deployments.errors import Refused
-from deployments.flows import refuse_senseless, refuse_to_start_another, refuse_without_values, runs_beside
+from deployments.flows import CLOCK, refuse_senseless, refuse_to_start_another, refuse_without_values, runs_beside
 from deployments.journal import CancelAsked, Journal, Lost, asker_of, lasting
 from deployments.models import Job, Live, Package
 from deployments.option_flows import adopt, keep_for, started_with, stored, used_by
 from deployments.options import Options
 from deployments.packages import PackageRefused, digest
 from deployments.runtimes.base import Instance, InstanceState, Runtime, RuntimeFailure, Spec
-from deployments.states import EnvironmentState, JobKind, JobState, StepName, steps_of
+from deployments.states import BackupKind, EnvironmentState, JobKind, JobState, StepName, steps_of
 from environments.access import may
 from environments.api_keys import still_carries
+from environments.models import Environment
 from environments.permissions import Permission
 
 log = logging.getLogger(__name__)
@@ -34,22 +38,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 UNEXPECTED = "Something went wrong in the portal itself; its log says more."
 
 
-class Cancelled(Exception):
-    """The job is not carried out; nothing was changed."""
-
-
-class Failed(Exception):
-    """A step did not work; the message says what, as a sentence."""
-
-
-class Leaving(Exception):
-    """The worker is asked to end while the job could still be given up without harm."""
-
-
-def carry_out(job: Job, runtime: Runtime, leaving: Callable[[], bool] = lambda: False) -> None:
+def carry_out_as(execution: "Execution") -> None:
     """Carry out a claimed job to one of its ends; nothing that goes wrong on the way gets out of here."""
-    execution = Execution(job, runtime, leaving)
-    journal = execution.journal
+    job, journal = execution.job, execution.journal
     try:
         execution.run()
         journal.finish(JobState.DONE, execution.outcome())
@@ -71,6 +62,8 @@ def carry_out(job: Job, runtime: Runtime, leaving: Callable[[], bool] = lambda: 
 class Execution:
     """One job on its way. `old` is what ran when it began, `new` what it starts."""
 
+    needs_package = True
+
     def __init__(self, job: Job, runtime: Runtime, leaving: Callable[[], bool]) -> None:
         self.job = job
         self.kind = JobKind(job.kind)
@@ -89,23 +82,31 @@ class Execution:
         with self.journal.step(StepName.CHECK):
             self._check()
         beside = runs_beside(self.package, self.before)
-        names = steps_of(self.kind, beside, self.job.stays_stopped)
+        names = steps_of(self.kind, beside, self.job.stays_stopped, self.job.backs_up)
         self.journal.put_in_order(names)
-        carry: dict[StepName, Callable[[], None]] = {
-            StepName.UNPACK: self._unpack,
-            StepName.START: self._start,
-            StepName.HEALTH: self._wait_until_healthy,
-            StepName.SWITCH: self._switch,
-            StepName.STOP: self._stop_old,
-            StepName.CLEAR: self._clear,
-        }
+        acts = self._acts()
         for name in names[1:]:
             if why := self._needless(name):
                 self.journal.skip(name, why)
                 continue
             with self.journal.step(name):
                 self.journal.heed()
-                carry[name]()
+                acts[name]()
+        self._finish()
+
+    def _acts(self) -> dict[StepName, Callable[[], None]]:
+        return {
+            StepName.UNPACK: self._unpack,
+            StepName.BACK_UP: self._back_up,
+            StepName.START: self._start,
+            StepName.HEALTH: self._wait_until_healthy,
+            StepName.SWITCH: self._switch,
+            StepName.STOP: self._stop_old,
+            StepName.CLEAR: self._clear,
+        }
+
+    def _finish(self) -> None:
+        """Do what is left when all steps are done."""
 
     def outcome(self) -> str:
         if self.kind is JobKind.CLEAR:
@@ -134,6 +135,7 @@ class Execution:
 
     def _check(self) -> None:
         lasting(self._check_rights)
+        lasting(lambda: settle(self.runtime, self.environment.pk, but=self.job.number))
         live = lasting(lambda: _live(self.job))
         state = EnvironmentState(live.state) if live else EnvironmentState.EMPTY
         try:
@@ -149,16 +151,16 @@ class Execution:
             self.old_options = lasting(lambda: started_with(live))
         self.before = live.package if live else None
         self.package = self.job.package if self.kind is JobKind.TRANSPORT else self.before
-        if self.package is None:
+        if self.package is None and self.needs_package:
             raise Cancelled("The package is not in the repository any more.")
         self.journal.save(
-            package_name=str(self.package), package_before=self.before, name_before=str(self.before or "")
+            package_name=str(self.package or ""), package_before=self.before, name_before=str(self.before or "")
         )
         if self.job.starts:
             lasting(self._settle_options)
             self._check_isolation()
         if self.kind is JobKind.TRANSPORT:
-            self._check_content(self.package)
+            self._check_content(cast(Package, self.package))
 
     def _settle_options(self) -> None:
         """Keep, as what this job starts with, the options that a roll back brought along or those of now."""
@@ -174,6 +176,8 @@ class Execution:
         """Say why a step is not needed; None when it is."""
         if name is StepName.STOP and self.old is None:
             return "Nothing ran before."
+        if name is StepName.BACK_UP and self.before is None:
+            return "Nothing was on it before."
         if name is StepName.UNPACK and self.runtime.has_release(cast(Package, self.package).sha256):
             return "It is unpacked here already."
         return None
@@ -181,17 +185,23 @@ class Execution:
     def _check_rights(self) -> None:
         """SECURITY: what was true when the job was asked for may not be true any more (PORTAL, gate, 11)."""
         job = self.job
-        if job.asked_by is None or not may(job.asked_by, self.environment, Permission.TRANSPORT):
-            where = self.environment.name
-            raise Cancelled(f"No longer permitted: {job.asker_name} has no Transport Rights on {where} now.")
+        if job.via == CLOCK:
+            return
         if job.window and not _still_trusted(job.window):
             raise Cancelled(f"No longer permitted: the production access of {job.asker_name} was withdrawn.")
-        if self.environment.is_production and job.via == "browser" and job.window is None:
-            # Support made it production while the job waited
-            where = self.environment.name
-            raise Cancelled(f"No longer permitted: {where} is production now, and no code was entered for this.")
-        if job.via == API and not still_carries(job.api_key_id, self.environment):
-            raise Cancelled(f"No longer permitted: the API key {job.key_name} was revoked or has lost its rights.")
+        for environment, permission in self._needs():
+            where = environment.name
+            if job.asked_by is None or not may(job.asked_by, environment, permission):
+                raise Cancelled(f"No longer permitted: {job.asker_name} has no {permission.label} on {where} now.")
+            if environment.is_production and job.via == "browser" and job.window is None:
+                # Support made it production while the job waited
+                raise Cancelled(f"No longer permitted: {where} is production now, and no code was entered for this.")
+            if job.via == API and not still_carries(job.api_key_id, environment):
+                raise Cancelled(f"No longer permitted: the API key {job.key_name} was revoked or has lost its rights.")
+
+    def _needs(self) -> list[tuple[Environment, Permission]]:
+        """List what whoever asked for it must be permitted when it begins."""
+        return [(self.environment, Permission.TRANSPORT)]
 
     def _check_isolation(self) -> None:
         if not self.environment.is_production or settings.ACCEPT_WEAK_ISOLATION:
@@ -212,6 +222,16 @@ class Execution:
 
     def _unpack(self) -> None:
         unpack(self.runtime, cast(Package, self.package))
+
+    def _back_up(self) -> None:
+        self._save_first(BackupKind.BEFORE_TRANSPORT, f"Before {self.package} came")
+
+    def _save_first(self, kind: BackupKind, comment: str) -> None:
+        """Take a backup of the data as they are, before the job changes them."""
+        before = cast(Package, self.before)
+        backup = lasting(lambda: make_row_for(self.job, kind, comment))
+        taking = Taking(backup, self.runtime, self.journal, self.leaving)
+        self.journal.note(StepName.BACK_UP, taking.all_at_once(str(before), before.version))
 
     def _start(self) -> None:
         package = cast(Package, self.package)

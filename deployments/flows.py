@@ -13,16 +13,18 @@ from accounts.actor import API, Actor
 from accounts.acts import Act
 from deployments.errors import AlreadyAsked, ChangedMeanwhile, NotStopped, Refused, Senseless
 from deployments.journal import end
-from deployments.models import Job, Live, Package, Step
+from deployments.models import Backup, Job, Live, Package, Step
 from deployments.option_flows import adopt, keep_for, last_used_with, stored
 from deployments.options import Options, Settings
 from deployments.repository import upload_package
 from deployments.rights import permitted
-from deployments.states import FINAL, SENSELESS, STARTS, EnvironmentState, JobKind, JobState, steps_of
+from deployments.states import ABOUT_DATA, FINAL, SENSELESS, STARTS, EnvironmentState, JobKind, JobState, steps_of
 from environments.models import Environment
 
 __all__ = [
+    "Wish",
     "cancel_job",
+    "put_in_queue",
     "refuse_senseless",
     "request_job",
     "request_placing",
@@ -39,7 +41,11 @@ ASKED = {
     JobKind.STOP: Act.STOP_ASKED,
     JobKind.RESTART: Act.RESTART_ASKED,
     JobKind.CLEAR: Act.CLEAR_ASKED,
+    JobKind.BACKUP: Act.BACKUP_ASKED,
+    JobKind.RESTORE: Act.RESTORE_ASKED,
+    JobKind.UPLOAD: Act.DATA_UPLOADED,
 }
+CLOCK = "clock"  # how the portal itself asks for what is due
 TOO_LATE = (
     "It is too late to cancel “{title}”: it can't be undone half-way any more. Let it end, then go back if need be."
 )
@@ -47,7 +53,10 @@ TOO_LATE = (
 
 @dataclass(frozen=True)
 class Wish:
-    """What is asked for. Transports need the package, other kinds have none; a roll back names where it goes back."""
+    """What is asked for. Transports need the package, other kinds have none; a roll back names where it goes back.
+
+    `backs_up` says whether the data are saved first (None: on production), `backup` what a restore brings.
+    """
 
     kind: JobKind
     package: Package | None = None
@@ -55,6 +64,8 @@ class Wish:
     rolls_back: Job | None = None
     restores: Options | None = None
     stays_stopped: bool = False
+    backs_up: bool | None = False
+    backup: Backup | None = None
 
 
 @transaction.atomic
@@ -66,7 +77,7 @@ def request_job(
     Raises NotPermitted, AlreadyAsked (same kind and package, queued or running) or Refused (it makes no sense
     now, or constants of the package have no value).
     """
-    return _ask(permitted(environment, by), by, Wish(kind, package, note))
+    return put_in_queue(permitted(environment, by), by, Wish(kind, package, note, backs_up=None))
 
 
 @transaction.atomic
@@ -75,16 +86,24 @@ def request_placing(environment: Environment, by: Actor, package: Package) -> Jo
 
     Raises what `request_job` raises; NotStopped where the environment runs, or is about to.
     """
-    return _ask(permitted(environment, by), by, Wish(JobKind.TRANSPORT, package, stays_stopped=True))
+    wish = Wish(JobKind.TRANSPORT, package, stays_stopped=True, backs_up=None)
+    return put_in_queue(permitted(environment, by), by, wish)
 
 
 @transaction.atomic
 def request_transport(
-    environment: Environment, by: Actor, package: Package, note: str, constants: Settings, seen: int
+    environment: Environment,
+    by: Actor,
+    package: Package,
+    note: str,
+    constants: Settings,
+    seen: int,
+    back_up: bool | None = None,
 ) -> Job:
     """Queue a transport together with the constants that were filled in for it, as one change.
 
-    `constants` are all that are to be set then, `seen` the revision of the options that the page had shown.
+    `constants` are all that are to be set then, `seen` the revision of the options that the page had shown,
+    `back_up` whether the data are saved first (None: on production).
     Raises what `request_job` raises, and ChangedMeanwhile.
     """
     environment = permitted(environment, by)
@@ -96,11 +115,13 @@ def request_transport(
                 " Look at what is there now, then confirm again."
             )
         adopt(environment, by, replace(before.options, constants=constants))
-    return _ask(environment, by, Wish(JobKind.TRANSPORT, package, note))
+    return put_in_queue(environment, by, Wish(JobKind.TRANSPORT, package, note, backs_up=back_up))
 
 
 @transaction.atomic
-def request_roll_back(environment: Environment, by: Actor, to: int, note: str, with_options: bool) -> Job:
+def request_roll_back(
+    environment: Environment, by: Actor, to: int, note: str, with_options: bool, back_up: bool | None = None
+) -> Job:
     """Queue a transport of what the job of this number brought, with the options of then or as they are.
 
     Raises what `request_job` raises; Refused as well where there is nothing to go back to.
@@ -114,7 +135,7 @@ def request_roll_back(environment: Environment, by: Actor, to: int, note: str, w
         raise Refused(f"The options that {job.package} ran with then are not known. Roll back with those of now.")
     if options:
         options = stored(environment).options.back_to(options, job.package.contents)
-    return _ask(environment, by, Wish(JobKind.TRANSPORT, job.package, note, job, options))
+    return put_in_queue(environment, by, Wish(JobKind.TRANSPORT, job.package, note, job, options, backs_up=back_up))
 
 
 def goes_back_to(job: Job) -> bool:
@@ -144,7 +165,11 @@ def cancel_job(environment: Environment, by: Actor, number: int) -> Job:
     return job
 
 
-def _ask(environment: Environment, by: Actor, wish: Wish) -> Job:
+def put_in_queue(environment: Environment, by: Actor, wish: Wish) -> Job:
+    """Queue what somebody wishes who was found to be permitted; call it in the transaction that locks the environment.
+
+    Raises AlreadyAsked or Refused.
+    """
     package = wish.package
     if (wish.kind is JobKind.TRANSPORT) != (package is not None) or (package and package.app_id != environment.app_id):
         raise Refused("Choose a package of this app.")
@@ -166,10 +191,16 @@ def _ask(environment: Environment, by: Actor, wish: Wish) -> Job:
     if not wish.stays_stopped and (package or (wish.kind in STARTS and not active)):
         refuse_without_values(package or (live.package if live else None), wish.restores or stored(environment).options)
     job = _queue(environment, by, wish, live)
-    act = Act.ROLL_BACK_ASKED if job.is_roll_back else ASKED[wish.kind]
-    target = job.title.removeprefix("Roll back" if job.is_roll_back else job.get_kind_display()).strip()
-    record(act, by, target, app=environment.app, environment=environment, reason=job.note)
+    if by.via != CLOCK:
+        act = Act.ROLL_BACK_ASKED if job.is_roll_back else ASKED[wish.kind]
+        record(act, by, _target(job), app=environment.app, environment=environment, reason=job.note)
     return job
+
+
+def _target(job: Job) -> str:
+    if job.kind in ABOUT_DATA:
+        return job.environment.name
+    return job.title.removeprefix("Roll back" if job.is_roll_back else job.get_kind_display()).strip()
 
 
 def refuse_without_values(package: Package | None, options: Options) -> None:
@@ -198,14 +229,16 @@ def refuse_senseless(kind: JobKind, environment: Environment, state: Environment
 
 def _state_then(live: Live | None, active: list[Job]) -> EnvironmentState:
     """What the environment will be when it is this job's turn, if what is before it goes well."""
-    if active:
-        return active[-1].leads_to
+    changing = [job for job in active if job.kind not in ABOUT_DATA]
+    if changing:
+        return changing[-1].leads_to
     return EnvironmentState(live.state) if live else EnvironmentState.EMPTY
 
 
 def _queue(environment: Environment, by: Actor, wish: Wish, live: Live | None) -> Job:
     number = (environment.jobs.aggregate(last=Max("number"))["last"] or 0) + 1
     package, before = wish.package, live.package if live else None
+    backs_up = environment.is_production if wish.backs_up is None else wish.backs_up
     job = Job.objects.create(
         environment=environment,
         number=number,
@@ -217,7 +250,7 @@ def _queue(environment: Environment, by: Actor, wish: Wish, live: Live | None) -
         rolls_back=wish.rolls_back,
         restores_options=wish.restores is not None,
         note=wish.note.strip()[:NOTE_LENGTH],
-        asked_by=by.user,
+        asked_by=by.user if by.user.pk else None,
         asker_name=by.user.name,
         via=by.via,
         address=by.address,
@@ -225,10 +258,12 @@ def _queue(environment: Environment, by: Actor, wish: Wish, live: Live | None) -
         api_key_id=by.key.pk if by.key else None,
         key_name=str(by.key or ""),
         stays_stopped=wish.stays_stopped,
+        backs_up=backs_up and wish.kind in (JobKind.TRANSPORT, JobKind.RESTORE),
+        restores=wish.backup,
     )
     if wish.restores:
         keep_for(job, wish.restores)
-    names = steps_of(wish.kind, runs_beside(package or before, before), wish.stays_stopped)
+    names = steps_of(wish.kind, runs_beside(package or before, before), wish.stays_stopped, job.backs_up)
     Step.objects.bulk_create(Step(job=job, order=order, name=name) for order, name in enumerate(names))
     return job
 

@@ -11,7 +11,7 @@ from deployments.flows import cancel_job, refuse_senseless, request_job
 from deployments.forms import ClearForm
 from deployments.models import Job
 from deployments.overview import Card, card_of
-from deployments.states import EnvironmentState, JobKind, JobState
+from deployments.states import ABOUT_DATA, EnvironmentState, JobKind, JobState
 from deployments.words import what_happens
 from environments.access import AppRequest, requires
 from environments.permissions import Permission
@@ -102,7 +102,8 @@ def _confirm(request: AppRequest, kind: JobKind, form: ClearForm | None = None) 
 
 
 def _senseless(card: Card, kind: JobKind) -> str:
-    last = card.active[-1] if card.active else None
+    changing = [job for job in card.active if job.kind not in ABOUT_DATA]
+    last = changing[-1] if changing else None
     state = card.live.state if card.live else EnvironmentState.EMPTY
     try:
         refuse_senseless(kind, card.environment, last.leads_to if last else EnvironmentState(state))

@@ -13,8 +13,8 @@ from accounts.activity import record
 from accounts.actor import Actor, Key
 from accounts.acts import Act
 from accounts.models import User
-from deployments.models import Job, Step
-from deployments.states import JobState, StepName, StepState
+from deployments.models import Backup, Job, Step
+from deployments.states import BackupState, JobState, StepName, StepState
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -171,6 +171,7 @@ def end(job: Job, state: JobState, result: str, by: Actor | None = None) -> bool
     job.state, job.result, job.ended_at = state, result, now
     job.steps.filter(state=StepState.RUNNING).update(state=StepState.FAILED, ended_at=now)
     job.steps.filter(state=StepState.WAITING).update(state=StepState.SKIPPED)
+    Backup.objects.unfinished().filter(job=job).update(state=BackupState.FAILED, reason=result)
     environment = job.environment
     record(ENDED[state], by or asker_of(job), job.title, app=environment.app, environment=environment, reason=result)
     return True

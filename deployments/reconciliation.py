@@ -7,7 +7,9 @@ from functools import partial
 from django.conf import settings
 from django.db import transaction
 
-from deployments.execution import Failed, spec_of, unpack
+from deployments.backups.settling import settle_others
+from deployments.endings import Failed
+from deployments.execution import spec_of, unpack
 from deployments.models import Job, Live
 from deployments.option_flows import started_with
 from deployments.runtimes.base import Instance, InstanceState, Runtime, RuntimeFailure
@@ -29,6 +31,8 @@ def reconcile(runtime: Runtime) -> None:
     for instance in there:
         if instance not in known and instance.environment not in busy:
             _attempt(partial(runtime.stop, instance, settings.STOP_GRACE), f"stop {instance}")
+    # Before anything is started: a restore that was cut off may have left no data, or data that were not to stay
+    settle_others(runtime, busy)
     for live in lives:
         if live.environment_id not in busy:
             _attempt(partial(_repair, runtime, live, routes), f"repair {live.environment}")

@@ -8,17 +8,18 @@ from environments.models import Environment
 from environments.permissions import Permission
 
 
-def permitted(environment: Environment, by: Actor) -> Environment:
+def permitted(environment: Environment, by: Actor, *permissions: Permission) -> Environment:
     """Give the environment with its row locked, so that those who change something there take turns.
 
-    Call it first, in a transaction. Raises NotPermitted without Transport Rights, without the window on production,
-    or where an API key does not carry it.
+    Call it first, in a transaction. Raises NotPermitted without the permissions (Transport Rights unless others are
+    named), without the window on production, or where an API key does not carry it.
     """
     # No key: a worker that adds a row of the environment while it holds its job's lock does not wait for this one
     rows = Environment.objects.select_for_update(of=("self",), no_key=True).select_related("app")
     environment = rows.get(pk=environment.pk)
-    if not may(by.user, environment, Permission.TRANSPORT):
-        raise NotPermitted(f"You need {Permission.TRANSPORT.label} on {environment.name} for this.")
+    for permission in permissions or (Permission.TRANSPORT,):
+        if not may(by.user, environment, permission):
+            raise NotPermitted(f"You need {permission.label} on {environment.name} for this.")
     need_window_on(environment, by)
     need_key_on(environment, by)
     return environment

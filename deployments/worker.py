@@ -18,8 +18,9 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from accounts.upkeep import forget_what_ran_out
+from deployments.backups.carry_out import carry_out
 from deployments.events import carry_out_event, interrupt_runs_of, interrupt_runs_of_the_dead, take_due
-from deployments.execution import carry_out, what_runs
+from deployments.execution import what_runs
 from deployments.journal import end, lasting
 from deployments.models import EventRun, Job, Live
 from deployments.models import Worker as WorkerRow
@@ -245,6 +246,8 @@ def interrupt(job: Job) -> None:
     now = f"{live.package} is what runs there." if live and live.is_running else what_runs(live)
     if job.kind == JobKind.CLEAR and job.decided_at and live and live.package:
         now += " Its data may be gone already. Clear it again."
+    if job.kind == JobKind.RESTORE:
+        now += " It has the data of the backup." if job.decided_at else " Its data are put back as they were."
     if end(job, JobState.INTERRUPTED, f"The worker ended{during}. {now}"):
         log.warning("%s (%s) was interrupted%s.", job, job.pk, during)
 
