@@ -66,9 +66,7 @@ class Data:
 
     def take(self, part: Part, staged: int) -> BinaryIO:
         """Begin to read a part of the data, or of what a job unpacked."""
-        data = self._staged(staged) if staged else self.data
-        if not data.is_dir():
-            raise RuntimeFailure("The environment has no data yet.")
+        data = self._staged(staged) if staged else self._own()
         if part is Part.FILES:
             return cast(BinaryIO, Taken(self._helper("files", data)))
         scratch = self._fresh("scratch")
@@ -129,6 +127,11 @@ class Data:
         """Raise RuntimeFailure where a switch was cut off: the app must not begin with no data at all."""
         if not self.data.exists() and any(self.folder.glob("before-*")):
             raise RuntimeFailure("The data of the environment are being put back after a restore was cut off.")
+
+    def _own(self) -> Path:
+        """Give the folder of the data, which an app that never was started has not got yet."""
+        self.refuse_half()
+        return self.data if self.data.exists() else self._fresh(self.data.name)
 
     def _staged(self, number: int) -> Path:
         return self.folder / f"staged-{number}"

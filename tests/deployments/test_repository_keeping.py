@@ -20,7 +20,8 @@ from accounts.acts import Act
 from accounts.models import Activity
 from deployments import keeping, removal
 from deployments.models import Job, Live, Nightly, Package
-from deployments.removal import night_of, tidy_up
+from deployments.nights import night_of
+from deployments.removal import tidy_up
 from deployments.runtimes.base import RuntimeFailure
 from deployments.states import EnvironmentState, JobKind, JobState
 from environments.flows import create_app

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.actor import Actor
 from accounts.acts import Act
 from accounts.models import Activity
-from deployments import removal
+from deployments import nights, removal
 from deployments.errors import Refused
 from deployments.flows import request_job
 from deployments.models import Job, Nightly, Package
@@ -72,14 +72,14 @@ def test_two_workers_do_a_nights_work_once(cast: Cast) -> None:
 
 def test_two_workers_on_their_very_first_night(cast: Cast) -> None:
     assert at_once([partial(tidy_up, FakeRuntime())] * 4) == [None] * 4
-    assert Nightly.objects.get().night == removal.night_of(timezone.now())
+    assert Nightly.objects.get().night == nights.night_of(timezone.now())
 
 
 def test_a_worker_does_the_nights_work_by_itself(cast: Cast) -> None:
     make_package(cast.app, cast.alice)
     Package.objects.update(expires_at=timezone.now() - timedelta(minutes=1))
     with working(Worker(FakeRuntime(), "night")):
-        wait_for(lambda: Nightly.objects.filter(night=removal.night_of(timezone.now())).exists())
+        wait_for(lambda: Nightly.objects.filter(night=nights.night_of(timezone.now())).exists())
     assert not Package.objects.exists()
 
 

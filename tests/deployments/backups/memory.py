@@ -17,7 +17,7 @@ class DataInMemory:
     def __init__(self) -> None:
         self.data: dict[int, dict[Part, bytes]] = {}
         self.staged: dict[Instance, dict[Part, bytes]] = {}
-        self.before: dict[Instance, dict[Part, bytes]] = {}
+        self.put_aside: dict[Instance, dict[Part, bytes]] = {}
         self.spoiled: set[int] = set()  # environments whose data can't be read to their end
         self.running: set[int] = set()
         self.calls: list[str] = []
@@ -60,23 +60,23 @@ class DataInMemory:
         self._call("swap", instance.number)
         if self._runs(instance.environment):
             raise RuntimeFailure("Something of the environment still runs, so its data were left as they are.")
-        self.before[instance] = self.content(instance.environment)
+        self.put_aside[instance] = self.content(instance.environment)
         self.data[instance.environment] = self.staged.pop(instance)
 
     def swap_back(self, instance: Instance) -> None:
         self._call("swap_back", instance.number)
-        if instance in self.before:
+        if instance in self.put_aside:
             assert not self._runs(instance.environment)
             self.staged[instance] = self.content(instance.environment)
-            self.data[instance.environment] = self.before.pop(instance)
+            self.data[instance.environment] = self.put_aside.pop(instance)
 
     def discard(self, instance: Instance) -> None:
         self._call("discard", instance.number)
         self.staged.pop(instance, None)
-        self.before.pop(instance, None)
+        self.put_aside.pop(instance, None)
 
     def aside(self) -> list[Instance]:
-        return sorted({*self.staged, *self.before})
+        return sorted({*self.staged, *self.put_aside})
 
 
 class Spoiled(BytesIO):
