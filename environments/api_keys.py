@@ -96,7 +96,10 @@ def authenticate(username: str, text: str) -> ApiKey | None:
 
 def _with_prefix_of(text: str) -> ApiKey | None:
     prefix = text[:PREFIX_LENGTH].replace("\0", "")  # PostgreSQL fails over a NUL
-    return ApiKey.objects.select_related("user").filter(prefix=prefix).first()
+    try:
+        return ApiKey.objects.select_related("user").get(prefix=prefix)
+    except ApiKey.DoesNotExist:
+        return None
 
 
 def fingerprint(text: str) -> str:

@@ -1,7 +1,7 @@
-"""The floor of the page benchmarks: one address, one view, Django's own handler, no middleware, no database."""
+"""The floor of the page benchmarks: an address and a view each, Django's own handler, no middleware, no database."""
 
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import override_settings
 from django.urls import path
 
@@ -10,7 +10,11 @@ def bare(request: HttpRequest) -> HttpResponse:
     return HttpResponse("Hello")
 
 
-urlpatterns = [path("", bare)]
+def bare_json(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"greeting": "Hello"})
+
+
+urlpatterns = [path("", bare), path("json", bare_json)]
 
 
 class BareRequest(WSGIRequest):
