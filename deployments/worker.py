@@ -44,7 +44,8 @@ DEAD_AFTER = timedelta(seconds=30)  # a worker that was merely slow has beaten b
 FORGOTTEN_AFTER = timedelta(days=1)
 LOGS = 10.0  # seconds between two looks at what logs take; an app may write 10 MB in that time
 MOST_AT_ONCE = 4  # jobs of different environments; a slow one must not hold up the others
-MOST_EVENTS_AT_ONCE = 4
+MOST_EVENTS_AT_ONCE = 8
+MOST_EVENTS_OF_AN_APP = 2  # of those, so that one team's long events don't keep the others' from running
 
 
 def is_alive() -> bool:
@@ -61,6 +62,7 @@ class Worker:
         self._ending = threading.Event()
         self._jobs: list[tuple[int, threading.Thread]] = []  # what this worker is at, each job's id with its thread
         self._events = threading.BoundedSemaphore(MOST_EVENTS_AT_ONCE)
+        self._events_of: dict[int, threading.BoundedSemaphore] = {}
         self._distrust_beats_until = 0.0
 
     def run_once(self) -> bool:
@@ -106,7 +108,8 @@ class Worker:
     def run_events(self, now: datetime) -> None:
         """Begin what is due, each in a thread of its own."""
         for run in take_due(self.name, now):
-            self._spawn(partial(self._run_event, run), f"event-{run.pk}", daemon=True)
+            app = self._events_of.setdefault(run.environment.app_id, threading.BoundedSemaphore(MOST_EVENTS_OF_AN_APP))
+            self._spawn(partial(self._run_event, run, app), f"event-{run.pk}", daemon=True)
 
     def claim(self) -> Job | None:
         """Take the oldest job whose turn it is: none runs on its environment, none waits there before it."""
@@ -191,8 +194,8 @@ class Worker:
         while not self._ending.wait(LOGS):
             self._surviving(lambda: self.runtime.keep_logs(settings.LOG_KEPT_DAYS, settings.LOG_MAX_BYTES))
 
-    def _run_event(self, run: EventRun) -> None:
-        with self._events:
+    def _run_event(self, run: EventRun, app: threading.BoundedSemaphore) -> None:
+        with app, self._events:
             carry_out_event(run, self.runtime)
 
     def _reconcile(self) -> bool:

@@ -22,8 +22,10 @@ from deployments.models import EventClock, EventRun, Job, Live, Package
 from deployments.models import Worker as WorkerRow
 from deployments.option_flows import save_options, stored
 from deployments.options import Options, Setting
+from deployments.runtimes.base import Finished, Spec
 from deployments.states import JobKind
 from deployments.worker import Worker, is_alive
+from environments import flows
 from tests.cast import Cast, make_cast, signed_in
 from tests.deployments.fakes import FakeRuntime, archive, make_package
 
@@ -231,3 +233,31 @@ def test_workers_at_once_run_an_event_once(cast: Cast) -> None:
     taken = at_once([lambda n=n: take_due(f"worker-{n}", now) for n in range(4)])  # type: ignore[misc]
     assert sorted(map(len, taken)) == [0, 0, 0, 1], taken
     assert EventRun.objects.count() == 1
+
+
+def test_long_events_of_one_app_do_not_keep_those_of_another_from_running(cast: Cast) -> None:
+    class Slow(FakeRuntime):
+        def run(self, spec: Spec, command: str, timeout: float) -> Finished:
+            assert command == "quick" or let_go.wait(20)
+            return super().run(spec, command, timeout)
+
+    let_go, runtime = threading.Event(), Slow()
+    other = flows.create_app(Actor(cast.charlie), "Other", "other")
+    every_minute = [{"name": f"Long {n}", "command": "long", "interval": 60} for n in range(12)]
+    for app, events in ((cast.app, every_minute), (other, [{"name": "Quick", "command": "quick", "interval": 60}])):
+        package = make_package(app, app.technical_contact, scheduled_events=events)
+        request_job(JobKind.TRANSPORT, app.environments.get(slug="test"), Actor(app.technical_contact), package)
+        Worker(runtime, "worker").run_once()
+    now = timezone.now()
+    EventClock.objects.create(pk=1, looked_at=now - timedelta(seconds=60))
+    Live.objects.update(since=now - timedelta(hours=1))
+    Worker(runtime, "worker").run_events(now)
+    try:
+        wait_for(EventRun.objects.filter(event="Quick", state="done").exists)
+        assert EventRun.objects.filter(event__startswith="Long", state="running").count() == 12
+    finally:
+        let_go.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("worker-event"):
+                thread.join(15)
+    assert not EventRun.objects.filter(state="running").exists()
