@@ -22,6 +22,7 @@ READ = 64 * 1024  # bytes read at once at first, which hold 200 lines of usual l
 READ_MORE = 1024 * 1024
 SEARCHED = 16 * 1024 * 1024  # bytes looked through for lines in one answer: a quarter of a second
 FOLLOWED = 2 * 1024 * 1024  # the same for an answer that is asked for every second
+LONGEST = 20_000  # characters of a line, which the runtime promises; a broken file may hold anything
 CONTEXT = 16 * 1024  # bytes before a part in which the line that a stack trace belongs to is looked for
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
@@ -85,7 +86,7 @@ class Reader:
         most, looked, end = READ, 0, ""
         while True:
             part = self._runtime.log_before(self._key, before, most)
-            end, before, looked = end or part.end, part.begin, looked + len(part.text)
+            end, before, looked = end or part.end, part.begin, looked + most
             lines = self._chosen(part)
             # Where more are found than shown, what is older begins at the first one that is shown
             if len(found) + len(lines) > SHOWN:
@@ -103,7 +104,7 @@ class Reader:
         most, looked, begin = READ, 0, ""
         while True:
             part = self._runtime.log_after(self._key, after, most)
-            begin, after, looked = begin or part.begin, part.end, looked + len(part.text)
+            begin, after, looked = begin or part.begin, part.end, looked + most
             lines = self._chosen(part, from_end=False)
             if len(found) + len(lines) > SHOWN:
                 cut = SHOWN - len(found)
@@ -151,7 +152,9 @@ class Reader:
         if self._wanted.is_all:
             # Only what may be shown is taken apart
             first = max(0, len(raw) - SHOWN - 1) if from_end else 0
-            return [(number, _line(raw[number])) for number in range(first, min(len(raw), first + SHOWN + 1))]
+            return [
+                (number, _line(raw[number])) for number in range(first, min(len(raw), first + SHOWN + 1)) if raw[number]
+            ]
         return list(self._filtered(raw, words, self._levels_before(part)))
 
     def _filtered(self, raw: list[str], words: str, levels: dict[str, Level | None]) -> Iterator[tuple[int, Line]]:
@@ -201,10 +204,10 @@ def _line(whole: str, level: Level | None = None) -> Line:
     try:
         when = datetime.fromisoformat(at)
     except ValueError:
-        return Line(None, "", whole)
+        return Line(None, "", whole[:LONGEST])
     if when.tzinfo is None:
-        return Line(None, "", whole)
-    return Line(when, instance, text.removesuffix("\r"), level or level_of(text))
+        return Line(None, "", whole[:LONGEST])
+    return Line(when, instance, text[:LONGEST].removesuffix("\r"), level or level_of(text))
 
 
 def _excerpt(

@@ -51,8 +51,9 @@ class Days:
         start = max(0, end - most)
         text = self._read(piece, start, end - start)
         if start:
-            cut = text.find(b"\n") + 1
-            start, text = start + cut, text[cut:]
+            # Where no line begins in it, it is what a crash of the host left there; reading goes on before it
+            cut = (text.find(b"\n") + 1) % len(text)
+            start, text = start + cut, text[cut:] if cut else b""
         text = text[: text.rfind(b"\n") + 1]
         return LogPart(text, _cursor(piece, start), _cursor(piece, start + len(text)), bool(start) or piece > there[0])
 
@@ -67,11 +68,12 @@ class Days:
             piece, start = later[0], 0
             size = self._size(piece)
         start = min(start, size)
-        text = self._read(piece, start, min(most, size - start))
-        text = text[: text.rfind(b"\n") + 1]
-        end = start + len(text)
+        read = self._read(piece, start, min(most, size - start))
+        text = read[: read.rfind(b"\n") + 1]
+        # As above; but the last line may just be written
+        end = start + len(text if text or len(read) < most else read)
         return LogPart(
-            text, _cursor(piece, start), _cursor(piece, end), bool(text) and (end < size or piece < there[-1])
+            text, _cursor(piece, start), _cursor(piece, end), end > start and (end < size or piece < there[-1])
         )
 
     def left(self, cursor: str) -> int:

@@ -11,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+from deployments.runtimes import files
+
 PIECE = re.compile(r"(\d{4}-\d\d-\d\d)\.([1-9]\d{0,8})\.log", re.ASCII)
 # Bytes after which the next piece begins: small enough to be dropped one by one where a log is too large
 SIZE = 16 * 1024 * 1024
@@ -51,7 +53,7 @@ class Lines:
         self._lock = threading.Lock()
         self._piece = "", 0
         self._file: int | None = None
-        self._torn = False
+        self._torn = self._has_begun = False
 
     def take(self, text: bytes) -> None:
         """Write the lines that are whole; what is begun waits for its end, or a while for nothing more to come."""
@@ -101,7 +103,12 @@ class Lines:
         with contextlib.suppress(FileNotFoundError):
             number += (self._folder / name_of((day, number))).lstat().st_size >= SIZE
         self._piece = day, number
-        self._file = os.open(self._folder / name_of(self._piece), OPENING, 0o600)
+        path = self._folder / name_of(self._piece)
+        self._file = os.open(path, OPENING, 0o600)
+        if not self._has_begun:
+            # A crash of the host may have cut off a line, and may have left zeros in its place
+            self._torn = files.tail(path, 1) not in (b"", b"\n")
+            self._has_begun = True
         return self._file
 
     def _close(self) -> None:

@@ -1,6 +1,5 @@
 """What real apps print, in their environment's log."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,10 +11,10 @@ MOST = 64 * 1024
 
 
 @pytest.fixture
-def environment(node: LocalNode) -> Iterator[int]:
+def environment(node: LocalNode) -> int:
     """One that no other test of the module writes to."""
     node.count += 100
-    yield node.count
+    return node.count
 
 
 def said(node: LocalNode, environment: int) -> list[tuple[int, str]]:
