@@ -5,10 +5,10 @@ from typing import Any
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Activity, User
 from environments.kinds import Kind, acts_of
 from environments.models import App, Environment
 from environments.timeline import Wanted
@@ -70,7 +70,11 @@ class ActivityFilter(forms.Form):
         typed = str(self.cleaned_data["person"]).strip()
         if not typed:
             return None
-        found = User.objects.filter(Q(name__iexact=typed) | Q(email__iexact=typed)).order_by("pk")
+        acted = Exists(Activity.objects.filter(app_id=self.app.pk, actor_id=OuterRef("pk")))
+        belongs = Exists(self.app.memberships.filter(user=OuterRef("pk")))
+        found = (
+            User.objects.filter(Q(name__iexact=typed) | Q(email__iexact=typed)).filter(acted | belongs).order_by("pk")
+        )
         return tuple(found.values_list("pk", flat=True)[:MOST_PEOPLE])
 
     def clean(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from django.test import Client
 from accounts.activity import record
 from accounts.actor import Actor
 from accounts.acts import Act
-from accounts.models import Activity
+from accounts.models import Activity, User
 from environments import flows
 from environments.kinds import ABOUT_NO_APP, Kind, acts_of, kinds_of
 from environments.models import Environment
@@ -117,6 +117,20 @@ class TestFilters:
         assert entries(html) == []
         if "since" not in query or query["since"] != "yesterday":
             assert unlocked(told.bob).get(CSV, query).status_code == 302
+
+    def test_it_tells_nobody_who_has_an_account(self, told: Cast) -> None:
+        """Somebody who never did anything here is as somebody who does not exist."""
+        bob = signed_in(told.bob)
+        for typed in ("Charlie", "charlie@example.org", "Sam", "nobody@example.org"):
+            html = page(bob, APP, person=typed)
+            assert "Nobody has this name" in html, typed
+            assert "Nothing fits" not in html, typed
+
+    def test_of_many_who_share_a_name_those_of_the_app_are_found(self, told: Cast) -> None:
+        User.objects.bulk_create(User(email=f"other{n}@example.org", name="Erin") for n in range(9))
+        erin = make_person("erin")
+        record(Act.PACKAGE_UPLOADED, Actor(erin), "calc 9.9.9", app=told.app)
+        assert "calc 9.9.9" in page(signed_in(told.bob), APP, person="Erin")
 
     def test_an_environment_of_another_app_is_no_choice(self, told: Cast) -> None:
         other = flows.create_app(Actor(told.charlie), "Other", "other")
