@@ -96,6 +96,17 @@ def running(var: Path, **settings: str) -> Iterator[LivePortal]:
             _end(portal, var)
 
 
+def manage(var: Path, *command: str, **settings: str) -> str:
+    """Type one of the portal's commands as its operator does, and give what it says."""
+    var.mkdir(parents=True, exist_ok=True, mode=0o700)
+    typed = [sys.executable, "manage.py", *command]
+    done = subprocess.run(
+        typed, cwd=ROOT, env=_environment(var) | settings, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.template.defaultfilters import pluralize
 
 from deployments.runtimes.base import RuntimeFailure
 from portal.management.safekeeping import NotDone
@@ -26,7 +27,8 @@ class Command(BaseCommand):
         except (NotDone, OSError, RuntimeFailure) as failure:
             raise CommandError(f"No backup was taken. {failure}") from failure
         size = f"{kept.size / 1024**2:,.1f} MiB"
-        self.stdout.write(f"{kept.path}: {size}, {kept.files} files, data of {kept.environments} environments.")
+        environments = f"{kept.environments} environment{pluralize(kept.environments)}"
+        self.stdout.write(f"{kept.path}: {size}, {kept.files} files, data of {environments}.")
         self.stdout.write("\n".join([KEYS, *kept.keys.lines()]))
         if kept.keys.unreadable:
             self.stderr.write(f"Note: {kept.keys.unreadable} secrets in the database can be read with no key.")
