@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import tarfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -18,12 +19,13 @@ from portal.management.safekeeping.archive import PIECE, Writer
 from portal.management.safekeeping.moves import remove
 
 NAMES = {Part.DATABASE: DATABASE, Part.FILES: FILES}
+SWITCHED_WITHIN = 60  # seconds; two renames, or the next look of a worker at what was cut off
 RESTORE = 2_000_000_000  # stands where the runtime expects a job's number; no environment has had so many
 
 
 def save_all(backup: Writer, prefix: str, folder: Path) -> int:
     """Add the data of every environment, running or not, and give how many there are."""
-    kept = [number for number in get_runtime().environments() if _layout().data(number).is_dir()]
+    kept = [number for number in get_runtime().environments() if _has_data(number)]
     for number in kept:
         for part, name in NAMES.items():
             spooled = folder / name
@@ -34,6 +36,16 @@ def save_all(backup: Writer, prefix: str, folder: Path) -> int:
                 backup.add(f"{prefix}{number}/{name}", source, spooled.stat().st_size)
             spooled.unlink()
     return len(kept)
+
+
+def _has_data(number: int) -> bool:
+    """Say whether an environment has data; those that a restore of it just switches are waited for."""
+    data, until = _layout().data(number), time.monotonic() + SWITCHED_WITHIN
+    while not data.is_dir() and any(data.parent.glob("before-*")):
+        if time.monotonic() > until:
+            raise NotDone(f"A restore of the environment {number} was cut off. Let the portal's worker put it right.")
+        time.sleep(0.05)
+    return data.is_dir()
 
 
 def is_there() -> bool:
