@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, IntegrityError, InterfaceError, connection, connections, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.upkeep import forget_what_ran_out
@@ -43,7 +44,10 @@ ALIVE_WITHIN = timedelta(seconds=15)  # three beats
 DEAD_AFTER = timedelta(seconds=30)  # a worker that was merely slow has beaten by then
 FORGOTTEN_AFTER = timedelta(days=1)
 LOGS = 10.0  # seconds between two looks at what logs take; an app may write 10 MB in that time
-MOST_AT_ONCE = 4  # jobs of different environments; a slow one must not hold up the others
+MOST_AT_ONCE = 8  # jobs of different environments; a slow one must not hold up the others
+MOST_OF_AN_APP = (
+    2  # of those in all workers: a team's versions that don't get healthy for an hour hold up their own only
+)
 MOST_EVENTS_AT_ONCE = 8
 MOST_EVENTS_OF_AN_APP = 2  # of those, so that one team's long events don't keep the others' from running
 
@@ -112,7 +116,10 @@ class Worker:
             self._spawn(partial(self._run_event, run, app), f"event-{run.pk}", daemon=True)
 
     def claim(self) -> Job | None:
-        """Take the oldest job whose turn it is: none runs on its environment, none waits there before it."""
+        """Take the oldest job whose turn it is: none runs on its environment, none waits there before it.
+
+        Where an app has jobs running on `MOST_OF_AN_APP` environments, its others wait for one of them.
+        """
         if not Job.objects.filter(state=JobState.QUEUED).exists():
             return None
         try:
@@ -143,7 +150,10 @@ class Worker:
 
     def _take(self, now: datetime) -> Job | None:
         earlier = Job.objects.active().filter(environment=OuterRef("environment"), pk__lt=OuterRef("pk"))
-        turn = Job.objects.filter(~Exists(earlier), state=JobState.QUEUED).order_by("pk")
+        running = Job.objects.filter(state=JobState.RUNNING, environment__app=OuterRef("environment__app")).order_by()
+        of_app = running.values("environment__app").annotate(count=Count("pk")).values("count")
+        turn = Job.objects.annotate(of_app=Coalesce(Subquery(of_app), 0)).order_by("pk")
+        turn = turn.filter(~Exists(earlier), state=JobState.QUEUED, of_app__lt=MOST_OF_AN_APP)
         if connection.features.has_select_for_update_skip_locked:
             turn = turn.select_for_update(skip_locked=True, of=("self",))
         job = turn.select_related("environment__app", "package", "asked_by").first()

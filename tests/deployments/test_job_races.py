@@ -23,7 +23,7 @@ from deployments.models import Worker as WorkerRow
 from deployments.option_flows import save_options, stored
 from deployments.options import Options, Setting
 from deployments.runtimes.base import Finished, Spec
-from deployments.states import JobKind
+from deployments.states import JobKind, JobState
 from deployments.worker import Worker, is_alive
 from environments import flows
 from tests.cast import Cast, make_cast, signed_in
@@ -233,6 +233,26 @@ def test_workers_at_once_run_an_event_once(cast: Cast) -> None:
     taken = at_once([lambda n=n: take_due(f"worker-{n}", now) for n in range(4)])  # type: ignore[misc]
     assert sorted(map(len, taken)) == [0, 0, 0, 1], taken
     assert EventRun.objects.count() == 1
+
+
+def test_slow_jobs_of_one_app_do_not_hold_up_another(cast: Cast) -> None:
+    """Versions that may take an hour to get healthy, on all of its environments; its own others wait their turn."""
+    other = flows.create_app(Actor(cast.charlie), "Other", "other")
+    for app, environments in ((cast.app, cast.app.environments.all()), (other, other.environments.filter(slug="test"))):
+        package = make_package(app, app.technical_contact)
+        for environment in environments:
+            request_job(JobKind.TRANSPORT, environment, Actor(app.technical_contact, via="shell"), package)
+    claimed = [Worker(FakeRuntime(), name).claim() for name in ("one", "two", "one", "two")]
+    assert [job and str(job.environment.host) for job in claimed] == [
+        "test--calc",
+        "acceptance--calc",
+        "test--other",
+        None,
+    ]
+    Job.objects.filter(pk=claimed[0].pk if claimed[0] else 0).update(state=JobState.DONE)
+    third = Worker(FakeRuntime(), "one").claim()
+    assert third
+    assert third.environment == cast.production
 
 
 def test_long_events_of_one_app_do_not_keep_those_of_another_from_running(cast: Cast) -> None:
