@@ -132,7 +132,8 @@ def _admit_to_app(request: ApiRequest, key: ApiKey, slug: str) -> None:
     if not APP_ID.fullmatch(slug):
         raise ApiRefused(Code.INVALID_APPID, "An AppId has small letters, digits and single hyphens.")
     try:
-        membership = Membership.objects.select_related("app", "role").get(user=key.user_id, app__slug=slug, app__api_keys=key.pk)
+        members = Membership.objects.select_related("app", "role")
+        membership = members.get(user=key.user_id, app__slug=slug, app__api_keys=key.pk)
     except Membership.DoesNotExist as nothing:
         why = f"There is no app {slug}, you are not in its team, or the key is not for it."
         raise ApiRefused(Code.APP_NOT_FOUND, why) from nothing

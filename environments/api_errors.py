@@ -11,7 +11,7 @@ from portal.logs import masked
 
 
 class Code(Enum):
-    """A code, as (HTTP status, what it means)."""
+    """A code, as (HTTP status, what it means), and how it is written where two have the same name."""
 
     INVALID_REQUEST = 400, "The body or a parameter can't be used."
     INVALID_APPID = 400, "This is not the short name of an app."
@@ -29,6 +29,9 @@ class Code(Enum):
     APP_NOT_FOUND = 404, "There is no such app, or not for this key."
     ENVIRONMENT_NOT_FOUND = 404, "The app has no such environment."
     PACKAGE_NOT_FOUND = 404, "There is no such package in the repository of the app."
+    SNAPSHOT_NOT_FOUND = 404, "The environment has no such backup, or it was not completed."
+    NO_SUCH_SNAPSHOT = 400, "The app has no such backup.", "NOT_FOUND"
+    ERROR_NOT_ALLOWED = 400, "It can't be done now; the message says why."
     NO_SUCH_STARTJOB = 404, "No start of this number was asked for on this environment."
     METHOD_NOT_ALLOWED = 405, "The address does not take this method."
     TOO_LARGE = 413, "The body is larger than this address takes."
@@ -38,19 +41,15 @@ class Code(Enum):
     ALREADY_STARTED = 500, "The app runs already."
     START_FAILED = 500, "The app did not start; the message says why."
     STOP_FAILED = 500, "The app can't be stopped; the message says why."
+    SNAPSHOT_NOT_READY = 500, "The backup is being made. Try again later."
     UPLOAD_COPY_FAILED = 500, "The package could not be stored."
     INVALID_PACKAGE = 500, "The package was refused; the message says why."
     PACKAGE_PARSE_FAILED = 500, "The stored package can't be used."
     INVALID_SCHEDULED_EVENT_PARAMETER = 500, "A scheduled event is either Enabled or Disabled."
     INTERNAL_SERVER_ERROR = 500, "Something went wrong in the portal itself; its log says more."
 
-    @property
-    def status(self) -> int:
-        return self.value[0]
-
-    @property
-    def meaning(self) -> str:
-        return self.value[1]
+    def __init__(self, status: int, meaning: str, shown: str = "") -> None:
+        self.status, self.meaning, self.shown = status, meaning, shown or self.name
 
 
 class ApiRefused(Exception):
@@ -63,7 +62,7 @@ class ApiRefused(Exception):
 
 def error(code: Code, message: str = "", retry_after: int | None = None) -> JsonResponse:
     """Give the error object. SECURITY: whatever it repeats of the request, it repeats no key."""
-    body = {"errorCode": code.name, "errorMessage": masked(message or code.meaning)}
+    body = {"errorCode": code.shown, "errorMessage": masked(message or code.meaning)}
     answer = JsonResponse(body, status=code.status)
     if code.status == 500 and code is not Code.INTERNAL_SERVER_ERROR:
         # The interface answers like this where nothing is wrong with the portal; its log would say so otherwise

@@ -118,14 +118,19 @@ def resource(by_method: Mapping[str, Operation]) -> Callable[..., HttpResponseBa
 
 
 def _answer(operation: Operation, request: ApiRequest, names: dict[str, str]) -> HttpResponseBase:
+    return answered(request, lambda: operation.answer(request, **names), operation.refused)
+
+
+def answered(request: Any, answer_it: Callable[[], Answer], refused: Code = Code.INVALID_REQUEST) -> HttpResponseBase:
+    """Answer a call; whatever goes wrong is an error object, in which `refused` is what a flow's Refused means."""
     try:
-        answer = operation.answer(request, **names)
+        answer = answer_it()
     except ApiRefused as refusal:
         return answer_of(refusal)
     except UnreadablePostError:
         return error(Code.INVALID_REQUEST, "The body did not arrive whole.")
     except Exception as exception:
-        if known := translated(exception, operation.refused, request):
+        if known := translated(exception, refused, request):
             return answer_of(known)
         log.exception("A call of the Deploy API failed: %s %s", request.method, request.path)
         return error(Code.INTERNAL_SERVER_ERROR)

@@ -82,9 +82,9 @@ def _path(address: str, by_method: Mapping[str, Operation]) -> dict[str, Any]:
 
 
 def _operation(address: str, method: str, operation: Operation) -> dict[str, Any]:
-    by_status: dict[str, list[str]] = {}
+    by_status: dict[str, list[Code]] = {}
     for code in errors_of(address, operation):
-        by_status.setdefault(str(code.status), []).append(code.name)
+        by_status.setdefault(str(code.status), []).append(code)
     kind = "application/zip" if operation.answers.get("format") == "binary" else "application/json"
     good = {"description": "As asked", "content": _content(kind, operation.answers)}
     described: dict[str, Any] = {
@@ -123,15 +123,18 @@ def _content(kind: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     return {kind: {"schema": schema}}
 
 
-def _error(codes: list[str]) -> dict[str, Any]:
+def _error(codes: list[Code]) -> dict[str, Any]:
     schema = {
         "type": "object",
-        "properties": {"errorCode": {"type": "string", "enum": codes}, "errorMessage": {"type": "string"}},
+        "properties": {
+            "errorCode": {"type": "string", "enum": [code.shown for code in codes]},
+            "errorMessage": {"type": "string"},
+        },
         "required": ["errorCode", "errorMessage"],
         "additionalProperties": False,
     }
-    meanings = " ".join(f"{code}: {Code[code].meaning}" for code in codes)
+    meanings = " ".join(f"{code.shown}: {code.meaning}" for code in codes)
     answer: dict[str, Any] = {"description": meanings, "content": _content("application/json", schema)}
-    if Code.TOO_MANY_REQUESTS.name in codes:
+    if Code.TOO_MANY_REQUESTS in codes:
         answer["headers"] = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
     return answer

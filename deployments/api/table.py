@@ -1,6 +1,14 @@
 """Every call of the Deploy API: its address and its methods. Addresses, descriptions and examples are made from it."""
 
-from deployments.api import app_calls, job_calls, package_calls, setting_calls, tag_calls
+from deployments.api import (
+    app_calls,
+    job_calls,
+    log_calls,
+    package_calls,
+    setting_calls,
+    snapshot_calls,
+    tag_calls,
+)
 from deployments.api.calls import Address, at
 
 APP = "apps/{AppId}"
@@ -19,6 +27,10 @@ CALLS: list[Address] = [
     at(ENVIRONMENT + "/transport", "transport", post=job_calls.transport),
     at(ENVIRONMENT + "/clean", "clean", post=job_calls.clean),
     at(ENVIRONMENT + "/settings/", "settings", get=setting_calls.settings, post=setting_calls.change_settings),
+    at(ENVIRONMENT + "/snapshots", "snapshots", get=snapshot_calls.snapshots, post=snapshot_calls.create),
+    at(ENVIRONMENT + "/snapshots/{SnapshotId}", "snapshot", get=snapshot_calls.snapshot),
+    at(ENVIRONMENT + "/restore/{SnapshotId}", "restore", post=snapshot_calls.restore),
+    at(ENVIRONMENT + "/logs/{Date}", "log", get=log_calls.log),
     at(ENVIRONMENT + "/tags", "tags", get=tag_calls.tag, post=tag_calls.change_tag, delete=tag_calls.delete_tag),
     at(PACKAGES + "/", "packages", get=package_calls.packages),
     at(PACKAGES + "/upload", "upload", post=package_calls.upload),
