@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, StorageState, expect, sync_playwright
 
+from tests.journeys import steps
 from tests.journeys.live import ROOT, LivePortal, running
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -33,6 +34,8 @@ ON_BOTH_DATABASES = {
     "test_gone_phone.py",
     "test_lost_phone.py",
     "test_set_up_by_mail.py",
+    "test_support_says_no.py",
+    "test_without_javascript.py",
 }
 collect_ignore: list[str] = []
 if "JOURNEYS_DATABASE_URL" in os.environ:
@@ -97,6 +100,19 @@ def new_context(browser: Browser, portal: LivePortal, request: pytest.FixtureReq
         _photograph(contexts, request.node.nodeid)
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def sams_browser(browser: Browser, portal: LivePortal) -> Iterator[StorageState]:
+    """What a browser remembers in which Sam has signed in and entered a code, to go on with in each story."""
+    context = browser.new_context(base_url=portal.url)
+    page = context.new_page()
+    sam = portal.person("Sam")
+    steps.sign_in(page, sam)
+    page.get_by_role("banner").get_by_role("link", name="Support").click()
+    steps.set_up(page, sam)
+    yield context.storage_state()
+    context.close()
 
 
 @pytest.hookimpl(wrapper=True)

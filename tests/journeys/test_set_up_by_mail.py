@@ -13,22 +13,22 @@ from tests.journeys.conftest import NewContext
 from tests.journeys.live import LivePortal, Person
 
 SETTINGS = {"ENROLMENT_MAIL_CODE": "true"}
-PRODUCTION = "/apps/calc/environments/production/"
 MAIL_CODE = "Code from the mail"
 FINISH = "Set up and unlock production"
 
 
-@pytest.mark.parametrize(("name", "scripted"), [("Bob", True), ("Sam", False)])
+@pytest.mark.parametrize(("name", "scripted"), [("Charlie", True), ("Sam", False)])
 def test_an_authenticator_is_set_up_with_a_code_from_the_mail(
     portal: LivePortal, new_context: NewContext, name: str, scripted: bool
 ) -> None:
     person = portal.person(name)
     page = new_context(java_script_enabled=scripted, permissions=["clipboard-read", "clipboard-write"]).new_page()
     steps.sign_in(page, person)
-    if name == "Bob":
-        page.goto(PRODUCTION)
-    else:
+    if name == "Sam":
         steps.go(page, "Needs a code: Support")
+    else:
+        page.goto("/account/")
+        steps.go(page, "Set it up now")
     steps.sees(page, "Set up your authenticator")
 
     _confirms_by_password_and_mail(page, portal, person, scripted)
@@ -38,7 +38,7 @@ def test_an_authenticator_is_set_up_with_a_code_from_the_mail(
     code = phone.code()
     steps.type_code(page, f"{code[:3]} {code[3:]}", FINISH, scripted)  # as some apps show it
     expect(page.get_by_text("Your authenticator is set up.", exact=True)).to_be_visible()
-    expect(steps.heading(page)).to_have_text("Production" if name == "Bob" else "Support")
+    expect(steps.heading(page)).to_have_text("Support" if name == "Sam" else "Your account")
     assert phone.secret_text not in page.content()
     assert "set up" in portal.mail(person.email, "An authenticator was set up for your account")
 
@@ -93,19 +93,14 @@ def test_a_link_to_production_asks_in_a_dialog(portal: LivePortal, new_context: 
     page = new_context().new_page()
     alice = portal.person("Alice")
     steps.sign_in(page, alice)
-    steps.open_app(page)
-    _transport(page).click()  # no authenticator so far: a dialog could not help
-    steps.sees(page, "Set up your authenticator")
-    _confirms_by_password_and_mail(page, portal, alice, scripted=True)
-    phone = steps.scan(page)
-    steps.sees(page, "Transport a package to Production")
+    phone = _sets_up_on_the_way_to_production(page, portal, alice, scripted=True)
     steps.end_production_access(page)
 
     steps.open_app(page)
     before = page.url
-    _transport(page).click()
+    _production(page).click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_role("heading")).to_have_text("Transport to Production needs your code")
+    expect(dialog.get_by_role("heading")).to_have_text("Production needs your code")
     expect(dialog.get_by_label("Code from your authenticator")).to_be_focused()
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
@@ -113,16 +108,53 @@ def test_a_link_to_production_asks_in_a_dialog(portal: LivePortal, new_context: 
     expect(steps.production_access(page)).to_have_count(0)
 
     _transport(page).click()
+    expect(dialog.get_by_role("heading")).to_have_text("Transport to Production needs your code")
     steps.type_code(page, phone.wrong_code())
     expect(dialog.get_by_text("Check that you read the entry of this portal")).to_be_visible()
     expect(dialog.get_by_text("You can try again now.")).to_be_visible()
     steps.enter_code(page, phone)
     steps.sees(page, "Transport a package to Production")
     expect(steps.production_access(page)).to_be_visible()
+    _is_asked_nothing_now(page)
+
+
+def test_a_link_to_production_asks_on_a_page_without_scripts(portal: LivePortal, new_context: NewContext) -> None:
+    page = new_context(java_script_enabled=False).new_page()
+    bob = portal.person("Bob")
+    steps.sign_in(page, bob)
+    phone = _sets_up_on_the_way_to_production(page, portal, bob, scripted=False)
+    steps.end_production_access(page)
 
     steps.open_app(page)
-    _transport(page).click()  # now nothing is asked
-    steps.sees(page, "Transport a package to Production")
+    _production(page).click()
+    steps.sees_that_a_code_is_needed(page)
+    steps.type_code(page, phone.wrong_code(), scripted=False)
+    expect(page.get_by_text("Check that you read the entry of this portal")).to_be_visible()
+    page.wait_for_timeout(1000)  # until which the page says that codes are refused
+    steps.enter_code(page, phone, scripted=False)
+    steps.sees(page, "Production")
+    _is_asked_nothing_now(page)
+
+
+def _sets_up_on_the_way_to_production(page: Page, portal: LivePortal, person: Person, scripted: bool) -> steps.Phone:
+    steps.open_app(page)
+    _production(page).click()  # no authenticator so far: a dialog could not help
+    steps.sees(page, "Set up your authenticator")
+    _confirms_by_password_and_mail(page, portal, person, scripted)
+    phone = steps.scan(page, scripted)
+    steps.sees(page, "Production")
+    return phone
+
+
+def _is_asked_nothing_now(page: Page) -> None:
+    expect(steps.production_access(page)).to_be_visible()
+    steps.open_app(page)
+    _production(page).click()
+    steps.sees(page, "Production")
+
+
+def _production(page: Page) -> Locator:
+    return steps.card(page, "Production").get_by_role("link", name="Production", exact=True)
 
 
 def _transport(page: Page) -> Locator:

@@ -53,3 +53,37 @@ def _confirms_once_what_was_kept(page: Page) -> None:
     page.goto(offer)
     expect(page.get_by_text("What you had begun was carried out already")).to_be_visible()
     page.goto(job)
+
+
+def test_what_support_typed_in_the_admin_is_kept(portal: LivePortal, new_context: NewContext) -> None:
+    bob, sam = portal.person("Bob"), portal.person("Sam")
+    context = new_context(java_script_enabled=False)
+    bobs, page = new_context().new_page(), context.new_page()
+    steps.sign_in(bobs, bob)
+    steps.set_up_from_account(bobs, bob)
+    steps.sign_in(page, sam)
+    steps.go(page, "Needs a code: Support")
+    phone = steps.set_up(page, sam, scripted=False)
+    page.goto("/admin/accounts/user/?q=bob")
+    page.get_by_role("link", name=bob.name).click()
+    steps.go(page, "Disable the authenticator…")
+    page.get_by_label("Reason").fill(NOTE)
+    page.get_by_label("How did you make sure who asks?").fill("He sits beside me.")
+
+    other_tab = context.new_page()
+    other_tab.goto("/")
+    steps.end_production_access(other_tab)
+    steps.press(page, "Disable 1 authenticator")
+    expect(steps.heading(page)).to_contain_text("needs your code")
+    steps.enter_code(page, phone, scripted=False)
+
+    expect(page.get_by_text("This has not been done yet.")).to_be_visible()
+    for typed in (f"{bob.name} ({bob.email})", NOTE, "He sits beside me."):
+        expect(page.get_by_role("definition").filter(has_text=typed.splitlines()[0])).to_have_text(
+            typed, use_inner_text=True
+        )
+    expect(steps.production_access(bobs)).to_be_visible()
+    page.get_by_role("main").get_by_role("button").click()
+    expect(page.get_by_text(f"Disabled the authenticator of {bob.name}.")).to_be_visible()
+    bobs.goto("/")
+    expect(steps.production_access(bobs)).to_have_count(0)
