@@ -247,7 +247,7 @@ def test_a_job_is_shown_while_it_waits_and_when_it_has_ended(cast: Cast) -> None
     page = text(client.get(TEST + "deployments/1/"))
     assert 'hx-trigger="every 1s"' in page
     assert '<noscript><meta http-equiv="refresh"' in page
-    assert "It begins in a moment." in page
+    assert "It begins as soon as a worker is free." in page
     part = text(client.get(TEST + "deployments/1/", headers={"HX-Request": "true"}))
     assert part.lstrip().startswith('<div id="job"')
     Worker(FakeRuntime(), "tester").run_once()
