@@ -9,7 +9,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, BinaryIO, cast
@@ -98,6 +98,11 @@ class Reader(io.RawIOBase):
         buffer[:count] = self._left[:count]
         self._left = self._left[count:]
         return count
+
+    def close(self) -> None:
+        if isinstance(self._pieces, Generator):
+            self._pieces.close()
+        super().close()
 
 
 def choices_of(backup: Backup) -> list[Choice]:

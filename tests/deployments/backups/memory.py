@@ -66,7 +66,8 @@ class DataInMemory:
     def swap_back(self, instance: Instance) -> None:
         self._call("swap_back", instance.number)
         if instance in self.put_aside:
-            assert not self._runs(instance.environment)
+            if self._runs(instance.environment):
+                raise RuntimeFailure("Something of the environment still runs, so its data were left as they are.")
             self.staged[instance] = self.content(instance.environment)
             self.data[instance.environment] = self.put_aside.pop(instance)
 
