@@ -152,7 +152,7 @@ def accept(invitation: Invitation, by: Actor) -> Membership:
 
     Raises NotValid, and NotPermitted for whoever has not the address that was invited.
     """
-    app = lock(invitation.app)
+    app = _locked(invitation)
     person = User.objects.get(pk=by.user.pk)
     # SECURITY: read afresh, or somebody deactivated, or with another address by now, would still get in
     if not person.is_active or person.email != invitation.email:
@@ -170,7 +170,7 @@ def accept_as_new(invitation: Invitation, by: Actor) -> Membership:
 
     Raises NotValid, and HasAccount where the address has an account by now.
     """
-    app = lock(invitation.app)
+    app = _locked(invitation)
     current = _current(invitation)
     by.user.email = current.email
     try:
@@ -178,6 +178,13 @@ def accept_as_new(invitation: Invitation, by: Actor) -> Membership:
     except IntegrityError as error:
         raise HasAccount from error
     return _join(app, current, by)
+
+
+def _locked(invitation: Invitation) -> App:
+    try:
+        return lock(invitation.app)
+    except App.DoesNotExist as error:
+        raise NotValid(f"The app {invitation.app.name} was deleted.") from error
 
 
 def _current(invitation: Invitation) -> Invitation:

@@ -17,7 +17,7 @@ from accounts.acts import Act
 from accounts.models import Activity, ProductionWindow, User
 from environments import flows, invitations, team
 from environments.authority import NotPermitted
-from environments.invitations import MOST_AN_HOUR, fingerprint
+from environments.invitations import MOST_AN_HOUR, NotValid, fingerprint
 from environments.models import Invitation, Membership, Role
 from environments.team import TeamRefused
 from tests.cast import PASSWORD, Cast, make_person, signed_in, unlocked
@@ -511,3 +511,12 @@ def test_what_was_typed_waits_for_the_code_and_is_carried_out_once(cast: Cast) -
     assert answer.headers["Location"].startswith("/authenticator/?waiting=")
     assert not Invitation.objects.exists()
     assert not Membership.objects.filter(user__email=EMAIL).exists()
+
+
+def test_a_link_to_an_app_that_is_deleted_at_this_moment_says_so(cast: Cast, alices: Invitations) -> None:
+    shown = invitations.find(token_of(alices.send()))
+    shown.app.delete()
+    with pytest.raises(NotValid, match="The app Calc was deleted"):
+        invitations.accept_as_new(shown, Actor(User(email=EMAIL, name="Dora")))
+    with pytest.raises(NotValid, match="The app Calc was deleted"):
+        invitations.accept(shown, Actor(cast.charlie))
