@@ -12,7 +12,7 @@ from accounts.actor import Actor
 from accounts.acts import Act
 from accounts.models import Activity
 from deployments.errors import Refused
-from deployments.models import Job, Live, Package
+from deployments.models import Backup, Job, Live, Package
 from deployments.runtimes import get_runtime
 from deployments.runtimes.base import Runtime, RuntimeFailure
 from deployments.states import EnvironmentState
@@ -42,7 +42,7 @@ def in_the_way(environments: Iterable[Environment]) -> dict[int, str]:
 
 @transaction.atomic
 def delete_environment(environment: Environment, by: Actor) -> None:
-    """Delete an empty environment with the history of its deployments and all permissions on it.
+    """Delete an empty environment with its backups, the history of its deployments and all permissions on it.
 
     Raises NotPermitted for all but the Technical Contact, Refused while something is on it or under way.
     """
@@ -52,9 +52,10 @@ def delete_environment(environment: Environment, by: Actor) -> None:
     environment = Environment.objects.select_for_update().get(pk=environment.pk)
     if reasons := in_the_way([environment]):
         raise Refused(*reasons.values())
-    key = environment.pk
+    key, files = environment.pk, _backups_of([environment])
     _record(environment, app, by)
     environment.delete()
+    transaction.on_commit(partial(_remove_files, files), robust=True)
     transaction.on_commit(partial(_forget, [key]), robust=True)
 
 
@@ -72,12 +73,13 @@ def delete_app(app: App, by: Actor) -> None:
         raise Refused(" ".join(reasons.values()))
     keys = [environment.pk for environment in environments]
     files = [str(name) for name in Package.objects.filter(app=app).values_list("file", flat=True)]
+    files += _backups_of(environments)
     for environment in environments:
         _record(environment, app, by)
     before = {
         "short name": app.slug,
         "environments": [environment.name for environment in environments],
-        "packages": len(files),
+        "packages": app.packages.count(),
         "members": list(app.memberships.order_by("user__name").values_list("user__name", flat=True)),
     }
     record(Act.APP_DELETED, by, app.name, app=app, before=before)
@@ -102,6 +104,11 @@ def forget_unknown(runtime: Runtime) -> None:
 def _record(environment: Environment, app: App, by: Actor) -> None:
     before = {"host": environment.host, "type": "production" if environment.is_production else "ordinary"}
     record(Act.ENVIRONMENT_DELETED, by, environment.name, app=app, environment=environment, before=before)
+
+
+def _backups_of(environments: list[Environment]) -> list[str]:
+    """Give the names of all that is stored of backups of these environments."""
+    return [name for backup in Backup.objects.filter(environment__in=environments) for name in backup.stored]
 
 
 def _remove_files(names: list[str]) -> None:

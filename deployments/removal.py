@@ -130,7 +130,7 @@ def _remove_file(name: str) -> None:
 
 def _remove_unknown_files() -> None:
     """Remove stored packages that no row knows: what a crash left between a file and its row."""
-    for name in list(_stored(PACKAGES)):
+    for name in list(stored_in(PACKAGES)):
         if default_storage.get_modified_time(name) > timezone.now() - UNKNOWN_AFTER:
             continue
         if not Package.objects.filter(file=name).exists():
@@ -138,14 +138,15 @@ def _remove_unknown_files() -> None:
             _remove_file(name)
 
 
-def _stored(folder: str) -> Iterator[str]:
+def stored_in(folder: str) -> Iterator[str]:
+    """List what lies below a folder of the storage."""
     try:
         folders, files = default_storage.listdir(folder)
     except FileNotFoundError:
         return
     yield from (f"{folder}/{name}" for name in files)
     for name in folders:
-        yield from _stored(f"{folder}/{name}")
+        yield from stored_in(f"{folder}/{name}")
 
 
 def _remove_releases(runtime: Runtime) -> None:

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from accounts.upkeep import forget_what_ran_out
 from deployments.backups.carry_out import carry_out
+from deployments.backups.nightly import look_after
 from deployments.events import carry_out_event, interrupt_runs_of, interrupt_runs_of_the_dead, take_due
 from deployments.execution import what_runs
 from deployments.journal import end, lasting
@@ -193,6 +194,7 @@ class Worker:
             self._surviving(self.sweep)
             done = self._surviving(self._reconcile)
             self._surviving(partial(tidy_up, self.runtime))
+            self._surviving(look_after)
             self._ending.wait(UPKEEP if done else UPKEEP_SOON)
 
     def _events_forever(self) -> None:
