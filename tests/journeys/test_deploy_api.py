@@ -2,16 +2,20 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page, expect
 
 from deployments.api.table import CALLS
 from tests.journeys import ci, steps
-from tests.journeys.live import LivePortal
+from tests.journeys.conftest import NewContext
+from tests.journeys.live import LivePortal, Person
+from tests.journeys.test_accessibility import Inspector
 
 SETTINGS = {"API_CALLS_PER_MINUTE": "1000000", "API_WRONG_KEYS_PER_MINUTE": "1000000"}
 SECONDS, EXAMPLES = 10, 3
@@ -88,6 +92,69 @@ def test_the_example_for_a_ci_system(
     done = ci.run(example.commands, tmp_path / "repository", example.variables | variables)
     assert done.returncode == 0, done.stderr
     assert answers(portal, environment) == f"2.0-{environment}"
+
+
+def test_alice_makes_a_key_that_reaches_production_and_revokes_it(
+    portal: LivePortal, variables: dict[str, str], new_context: NewContext, tmp_path: Path
+) -> None:
+    page, alice = new_context().new_page(), portal.person("Alice")
+    steps.sign_in(page, alice)
+    page.goto("/account/keys/")
+    expect(page.get_by_text("You hold API Rights on no production environment")).to_be_visible()
+    page.goto("/apps/calc/permissions/production/")
+    steps.set_up(page, alice)
+    steps.sees(page, "Permissions on Production")
+    page.get_by_role("checkbox", name=f"API Rights for {alice.name}").check()
+    steps.press(page, "Save permissions on Production")
+    expect(page.get_by_text(f"Saved: {alice.name} on Production.")).to_be_visible()
+    key = _makes_a_key(page, alice)
+
+    ci.sources(tmp_path / "repository", "3.0")
+    commands = ["python3 -m zipfile -c calc.zip Procfile app.py model", "sh deploy.sh calc.zip Production"]
+    refused = ci.run(commands, tmp_path / "repository", variables)
+    assert "does not reach Production of Calc" in refused.stderr
+    done = ci.run(commands, tmp_path / "repository", variables | {"DEPLOY_KEY": key})
+    assert done.returncode == 0, done.stderr
+    assert answers(portal, "production") == "3.0"
+
+    _sees_who_has_it_and_what_it_did(page, key)
+    _revokes_it(page)
+    done = ci.run(commands, tmp_path / "repository", variables | {"DEPLOY_KEY": key})
+    assert "UNAUTHORIZED" in done.stderr
+
+
+def _makes_a_key(page: Page, alice: Person) -> str:
+    page.goto("/account/keys/")
+    steps.go(page, "Make a key that reaches production")
+    steps.sees(page, "Make an API key that reaches production")
+    page.get_by_label("Name").fill("Release pipeline")
+    page.get_by_label("Production of Calc").check()
+    page.get_by_label("Your password").fill(alice.password)
+    steps.press(page, "Make the key")
+    steps.sees(page, "Release pipeline is made")
+    key = page.locator("#key").inner_text()
+    inspector = Inspector(page)
+    inspector.visit("/api/", "/account/keys/new/", "/account/keys/new/production/", "/account/keys/")
+    assert inspector.problems == [], "\n".join(inspector.problems)
+    assert key not in page.content()
+    return key
+
+
+def _sees_who_has_it_and_what_it_did(page: Page, key: str) -> None:
+    page.goto("/apps/calc/production-access/")
+    expect(page.get_by_text("Key Release pipeline")).to_be_visible()
+    expect(page.get_by_text("Yes, by the Deploy API")).to_be_visible()
+    page.goto("/apps/calc/environments/production/activity/")
+    expect(page.get_by_text(f"by the Deploy API, key Release pipeline ({key[:11]}…)").first).to_be_visible()
+
+
+def _revokes_it(page: Page) -> None:
+    page.goto("/account/keys/")
+    row = page.get_by_role("row").filter(has_text="Release pipeline")
+    expect(row.get_by_text(re.compile("from (127.0.0.1|::1)"))).to_be_visible()
+    row.get_by_role("link", name="Revoke").click()
+    steps.press(page, "Revoke Release pipeline")
+    expect(page.get_by_text("Release pipeline is revoked. It never works again.")).to_be_visible()
 
 
 def test_everything_behaves_as_its_description_says(
