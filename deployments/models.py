@@ -1,7 +1,7 @@
 """Packages, what runs where, and the jobs that change it, step by step."""
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -43,6 +43,11 @@ def package_path(package: "Package", filename: str) -> str:
     return f"packages/{package.app.project_id}/{package.key}.zip"
 
 
+def expiry_from(now: datetime) -> datetime:
+    """Say when a package that comes in now expires, unless something keeps it."""
+    return now + timedelta(days=settings.PACKAGE_KEPT_DAYS)
+
+
 class Package(models.Model):
     """A deployment package in an app's repository. `manifest` is what its archive says of itself."""
 
@@ -75,7 +80,7 @@ class Package(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if self.expires_at is None:
-            self.expires_at = timezone.now() + timedelta(days=settings.PACKAGE_KEPT_DAYS)
+            self.expires_at = expiry_from(timezone.now())
         super().save(*args, **kwargs)
 
 

@@ -77,7 +77,9 @@ def upload(request: AppRequest, app: str) -> HttpResponse:
     except NotPermitted as reason:
         raise PermissionDenied from reason
     if package.was_there:
-        messages.info(request, f"The very same file is in the repository already, as {package}. Nothing was added.")
+        messages.info(
+            request, f"The very same file is in the repository already, as {package}. It is kept as long as a new one."
+        )
     else:
         messages.success(request, f"{package} is in the repository. Transport it to an environment.")
     address = reverse("deployments:package", args=[request.app.slug, package.key])

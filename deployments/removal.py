@@ -105,7 +105,9 @@ def _remove_expired(most: int) -> bool:
 
 @transaction.atomic
 def _remove_one(package: Package) -> bool:
-    if not Package.objects.select_for_update().filter(pk=package.pk).exists() or in_use(package):
+    # Uploaded again meanwhile, it is kept anew
+    expired = Package.objects.select_for_update().filter(pk=package.pk, expires_at__lte=timezone.now())
+    if not expired.exists() or in_use(package):
         return False
     reason = f"Expired on {package.expires_at:%-d %B %Y}; it is on no environment and not among the last"
     reason += f" {keeping.LATEST_KEPT} of one."

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from datetime import timedelta
 from pathlib import PurePath
 from typing import BinaryIO, cast
 
@@ -10,6 +11,7 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from accounts.activity import record
 from accounts.actor import Actor
@@ -19,7 +21,7 @@ from deployments.archive_names import has_invisible, shown
 from deployments.archives import list_files
 from deployments.errors import NoRoom
 from deployments.limits import limits
-from deployments.models import NAME_LENGTH, Package
+from deployments.models import NAME_LENGTH, Package, expiry_from
 from deployments.packages import Manifest, PackageRefused, digest, inspect
 from environments.api_keys import need_key_for
 from environments.authority import NotPermitted
@@ -33,8 +35,9 @@ NO_ROOM = "The portal's disk is nearly full, so it takes no packages now. Tell w
 def upload_package(app: App, by: Actor, file: File[bytes], name: str, description: str = "") -> Package:
     """Take a package into the app's repository; the file's name and `description` count where it says nothing itself.
 
-    The same content again gives the package that is there, with `was_there` set. Raises PackageRefused (recorded),
-    NoRoom or NotPermitted, and leaves nothing behind then. The file is moved where it can be, else streamed.
+    The same content again gives the package that is there, with `was_there` set, kept as long as a new one. Raises
+    PackageRefused (recorded), NoRoom or NotPermitted, and leaves nothing behind then. The file is moved where it can
+    be, else streamed.
     """
     if not Membership.objects.filter(app=app, user=by.user, user__is_active=True, role__deploys=True).exists():
         raise NotPermitted("Your role in the team does not let you upload packages.")
@@ -42,7 +45,7 @@ def upload_package(app: App, by: Actor, file: File[bytes], name: str, descriptio
     refuse_without_room()
     archive = cast(BinaryIO, file.file)
     sha256 = getattr(file, SHA256, "") or digest(archive)
-    if found := _found(app, sha256):
+    if (found := _found(app, sha256)) and _keep_anew(found, by):
         return found
     try:
         manifest = inspect(archive, limits())
@@ -107,6 +110,21 @@ def _found(app: App, sha256: str) -> Package | None:
     if package:
         package.was_there = True
     return package
+
+
+@transaction.atomic
+def _keep_anew(package: Package, by: Actor) -> bool:
+    """Let the time until a package expires begin anew, where a day was lost; False when it goes at this moment."""
+    until = expiry_from(timezone.now())
+    row = Package.objects.filter(pk=package.pk)
+    if until - package.expires_at < timedelta(days=1):
+        return row.exists()
+    if not row.update(expires_at=until):
+        return False
+    package.expires_at = until
+    after = {"SHA-256": package.sha256, "expires": until.isoformat()}
+    record(Act.PACKAGE_UPLOADED, by, str(package), app=package.app, after=after)
+    return True
 
 
 def _store(package: Package, by: Actor, file: File[bytes]) -> Package | None:

@@ -12,22 +12,24 @@ import pytest
 import time_machine
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import TestCase
 from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.acts import Act
-from accounts.models import Activity
+from accounts.models import Activity, User
 from deployments import keeping, removal
 from deployments.models import Job, Live, Nightly, Package
 from deployments.nights import night_of
 from deployments.removal import tidy_up
+from deployments.repository import upload_package
 from deployments.runtimes.base import RuntimeFailure
 from deployments.states import EnvironmentState, JobKind, JobState
 from environments.flows import create_app
 from environments.models import Environment
 from tests.cast import Cast, signed_in
-from tests.deployments.fakes import FakeRuntime, make_package
+from tests.deployments.fakes import FakeRuntime, archive, make_package
 
 NIGHT = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 
@@ -88,6 +90,24 @@ def test_the_page_says_what_the_night_removed_for_a_day(cast: Cast) -> None:
     entry = Activity.objects.filter(act=Act.PACKAGE_EXPIRED).earliest("pk")
     with time_machine.travel(entry.at + timedelta(hours=25)):
         assert removal.removed_lately(cast.app) == []
+
+
+def test_what_is_uploaded_again_is_kept_as_long_as_a_new_one(cast: Cast) -> None:
+    content = archive().read()
+
+    def upload(by: User) -> Package:
+        return upload_package(cast.app, Actor(by), SimpleUploadedFile("calc.zip", content), "calc.zip")
+
+    package = upload(cast.alice)
+    Package.objects.update(expires_at=timezone.now() - timedelta(minutes=1))
+    expired = Package.objects.get()
+    again = upload(cast.bob)
+    assert (again.pk, again.was_there) == (package.pk, True)
+    assert upload(cast.bob).was_there
+    assert [str(entry) for entry in Activity.objects.filter(actor_id=cast.bob.pk)] == ["Bob uploaded calc 1.0.0"]
+    night()
+    assert left() == {"1.0.0"}
+    assert not removal._remove_one(expired), "which the night had found before"
 
 
 def test_what_is_on_an_environment_is_kept(cast: Cast) -> None:
