@@ -122,6 +122,43 @@ class Room:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What a running instance uses: seconds of a processor since it was started, bytes of memory now.
+
+    `restarts` counts how often it ended by itself and was started again; its seconds begin anew then.
+    """
+
+    instance: Instance
+    processor: float
+    memory: int
+    restarts: int
+
+
+# Bounds in seconds between which answers are counted; the last count is of those that took longer
+QUICKER_THAN = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Requests that visitors of a host made: how many by class of their status (1xx to 5xx), and by how long they took.
+
+    `seconds` has a count for each of `QUICKER_THAN` and one more.
+    """
+
+    host: str
+    statuses: tuple[int, ...]
+    seconds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Visits:
+    """The requests since a cursor, and the cursor from which to go on."""
+
+    cursor: str
+    hosts: tuple[Traffic, ...]
+
+
+@dataclass(frozen=True)
 class Isolation:
     """Whether packages run in a sandbox of their own here, and if not, why and what is missing.
 
@@ -264,6 +301,15 @@ class Runtime(Protocol):
 
     def aside(self) -> list[Instance]:
         """List the jobs for which anything lies aside, sorted."""
+
+    def measure(self) -> list[Measured]:
+        """Say what every running instance uses, sorted by instance."""
+
+    def storage(self, environment: int) -> int:
+        """Say how many bytes the environment's data take; this may take seconds. RuntimeFailure where it can't."""
+
+    def visits(self, cursor: str) -> Visits:
+        """Count the requests to every host that leads somewhere since the cursor; without one, none."""
 
     def address(self, host: str) -> str:
         """Give the URL under which a browser reaches `host`."""

@@ -102,7 +102,7 @@ class Launcher:
         self.lines.flush()
 
     def _say(self, state: dict[str, object]) -> None:
-        self.record.state = {"launcher": os.getpid(), **state}
+        self.record.state = {"launcher": os.getpid(), "starts": self.before.get("starts", 0) + 1, **state}
         if self.before or "ended" in state:
             self._tell_router()
 

@@ -6,7 +6,6 @@ import re
 import shutil
 import time
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,8 +18,6 @@ from deployments.runtimes.base import (
     Instance,
     InstanceState,
     Isolation,
-    LogDay,
-    LogPart,
     Part,
     Room,
     RuntimeFailure,
@@ -29,11 +26,11 @@ from deployments.runtimes.base import (
     Status,
 )
 from deployments.runtimes.data import Data, aside
-from deployments.runtimes.days import Days, keep_all
 from deployments.runtimes.isolation import Found, try_host
 from deployments.runtimes.layout import CODE, PATIENCE, Layout, Record
 from deployments.runtimes.router import Router
 from deployments.runtimes.supervision import Supervision
+from deployments.runtimes.watching import Watching
 from deployments.variables import ValueType, name_problem, value_problem
 
 RELEASE = re.compile(r"[0-9a-f]{64}")
@@ -50,7 +47,7 @@ KEPT_OUTPUTS = 10  # instances per environment whose output is kept
 UNKNOWN = "It is not running, and nothing says why."
 
 
-class ProcessRuntime:
+class ProcessRuntime(Watching):
     """Runs packages as processes of this machine, each in a sandbox with a folder of its own for data.
 
     Where the portal runs as root, an environment's processes have their own user: `first_user` and its number.
@@ -262,25 +259,6 @@ class ProcessRuntime:
             text = files.tail(path.with_name(f"{path.name}.1"), size - len(text)) + text
         return "\n".join(text.decode("utf-8", "replace").splitlines()[-lines:])
 
-    def log_before(self, environment: int, cursor: str, most: int) -> LogPart:
-        return self._days(environment).before(cursor, most)
-
-    def log_after(self, environment: int, cursor: str, most: int) -> LogPart:
-        return self._days(environment).after(cursor, most)
-
-    def log_left(self, environment: int, cursor: str) -> int:
-        return self._days(environment).left(cursor)
-
-    def log_days(self, environment: int) -> list[LogDay]:
-        return self._days(environment).listed()
-
-    def open_day(self, environment: int, day: date) -> BinaryIO:
-        return self._days(environment).open(day)
-
-    def keep_logs(self, kept: int, most: int) -> None:
-        self.layout.make()
-        keep_all(self.layout.days, self.layout.locks, kept, most)
-
     def take(self, environment: int, part: Part, staged: int = 0) -> BinaryIO:
         return self._data_of(environment).take(part, staged)
 
@@ -305,9 +283,6 @@ class ProcessRuntime:
     @property
     def _lock(self) -> Path:
         return self.layout.run / "runtime.lock"
-
-    def _days(self, environment: int) -> Days:
-        return Days(self.layout.lines(environment))
 
     def _data_of(self, environment: int) -> Data:
         self._refuse_as_root()

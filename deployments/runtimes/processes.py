@@ -15,9 +15,9 @@ def every() -> Iterator[int]:
             yield int(name)
 
 
-def inside(namespace: int) -> list[int]:
+def inside(space: int) -> list[int]:
     """List the processes of a pid namespace, given by its inode."""
-    return [pid for pid in every() if _namespace(pid) == namespace]
+    return [pid for pid in every() if namespace(pid) == space]
 
 
 def descendants(ancestor: int) -> list[int]:
@@ -36,14 +36,14 @@ def descendants(ancestor: int) -> list[int]:
 
 def parent(pid: int) -> int:
     """Give the parent's number; 0 where the process is gone."""
-    fields = _stat(pid)
-    return int(fields[1]) if fields else 0
+    found = fields(pid)
+    return int(found[1]) if found else 0
 
 
 def is_alive(pid: int) -> bool:
     """Say whether the process runs; one that only waits to be collected by its parent does not."""
-    fields = _stat(pid)
-    return bool(fields) and fields[0] not in "ZX"
+    found = fields(pid)
+    return bool(found) and found[0] not in "ZX"
 
 
 def is_shell(pid: int) -> bool:
@@ -67,7 +67,7 @@ def listens(port: int, pids: list[int] | None, network: int | str = "self") -> b
 
     The network is given by the number of a process in it.
     """
-    sockets = {f"socket:[{fields[9]}]" for fields in _sockets(network, port, LISTENING)}
+    sockets = {f"socket:[{found[9]}]" for found in _sockets(network, port, LISTENING)}
     return bool(sockets) and (pids is None or any(not sockets.isdisjoint(_open_files(pid)) for pid in pids))
 
 
@@ -76,14 +76,16 @@ def connections(port: int, network: int | str = "self") -> int:
     return sum(1 for _ in _sockets(network, port, ESTABLISHED))
 
 
-def _namespace(pid: int) -> int:
+def namespace(pid: int) -> int:
+    """Give the inode of the pid namespace that a process is in; 0 where the process is gone."""
     try:
         return (PROC / str(pid) / "ns/pid").stat().st_ino
     except OSError:
         return 0
 
 
-def _stat(pid: int) -> list[str]:
+def fields(pid: int) -> list[str]:
+    """Give what the kernel says of a process after its name, from its state on; nothing where it is gone."""
     try:
         text = (PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
@@ -98,9 +100,9 @@ def _sockets(network: int | str, port: int, state: str) -> Iterator[list[str]]:
             lines = (PROC / str(network) / table).read_text().splitlines()[1:]
         except OSError:
             continue
-        for fields in map(str.split, lines):
-            if fields[3] == state and fields[1].endswith(f":{port:04X}"):
-                yield fields
+        for found in map(str.split, lines):
+            if found[3] == state and found[1].endswith(f":{port:04X}"):
+                yield found
 
 
 def _open_files(pid: int) -> set[str]:

@@ -182,10 +182,15 @@ SILENT = _page(503, "This environment does not answer", "Try again in a moment. 
 
 
 def _logging() -> dict[str, Any]:
-    visits = {"output": "file", "filename": "../log/access.log", "roll_size_mb": 20, "roll_keep": 5}
+    # Not packed when it is rolled, so that whoever counts visits finds the rest of what it has begun
+    visits = {"output": "file", "filename": "../log/access.log", "roll_size_mb": 20, "roll_keep": 5, "roll_gzip": False}
+    # SECURITY: queries and headers carry what people type, and keys
+    gone = {name: {"filter": "delete"} for name in ("request>headers", "request>tls", "resp_headers")}
+    query = {"filter": "regexp", "regexp": "\\?.*", "value": ""}
+    kept = {"format": "filter", "wrap": {"format": "json"}, "fields": {**gone, "request>uri": query}}
     return {
         "logs": {
             "default": {"level": "ERROR", "exclude": ["http.log.access"]},
-            "access": {"writer": visits, "include": ["http.log.access"]},
+            "access": {"writer": visits, "encoder": kept, "include": ["http.log.access"]},
         }
     }

@@ -20,9 +20,12 @@ from deployments.runtimes.base import (
     Isolation,
     LogDay,
     LogPart,
+    Measured,
     RuntimeFailure,
     Spec,
     Status,
+    Traffic,
+    Visits,
 )
 from environments.models import App
 from tests.deployments.backups.memory import DataInMemory
@@ -42,6 +45,9 @@ class FakeRuntime(DataInMemory):
         self.finished: dict[str, Finished] = {}
         self.isolated = Isolation(True)
         self.kept: set[int] = set()
+        self.used: dict[Instance, tuple[float, int, int]] = {}
+        self.stored: dict[int, int] = {}
+        self.visited: dict[str, tuple[Traffic, ...]] = {}
 
     def _runs(self, environment: int) -> bool:
         return any(instance.environment == environment for instance in self.specs)
@@ -140,6 +146,16 @@ class FakeRuntime(DataInMemory):
 
     def keep_logs(self, kept: int, most: int) -> None:
         self._call("keep_logs")
+
+    def measure(self) -> list[Measured]:
+        return [Measured(instance, *self.used.get(instance, (0.0, 0, 0))) for instance in self.instances()]
+
+    def storage(self, environment: int) -> int:
+        self._call("storage", environment)
+        return self.stored.get(environment, 0)
+
+    def visits(self, cursor: str) -> Visits:
+        return Visits(f"{int(cursor or 0) + 1}", self.visited.pop(cursor, ()))
 
     def address(self, host: str) -> str:
         return f"http://{host}.apps.localhost:8080"

@@ -25,11 +25,14 @@ SPOKEN = {
     base.Isolation,
     base.LogDay,
     base.LogPart,
+    base.Measured,
     base.Part,
     base.Room,
     base.Spec,
     base.Staged,
     base.Status,
+    base.Traffic,
+    base.Visits,
 }
 PLAIN = {str, int, float, bool, bytes, date, type(None), typing.BinaryIO}
 LOCAL = re.compile(r"\b(pid|pids|port|ports|folder|file|socket|uid|process|localhost|unix)\b")
