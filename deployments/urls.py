@@ -1,6 +1,7 @@
-from django.urls import path
+from django.urls import include, path
 
 from deployments import deletion_views, job_views, option_views, package_views, transport_views, views
+from deployments.backups import urls as backups
 from deployments.monitoring import urls as monitoring
 
 app_name = "deployments"
@@ -32,5 +33,6 @@ urlpatterns = [
     path(ENVIRONMENT + "deployments/<int:number>/", views.job, name="job"),
     path(ENVIRONMENT + "deployments/<int:number>/cancel/", job_views.cancel, name="cancel"),
     path(ENVIRONMENT + "deployments/<int:number>/roll-back/", transport_views.roll_back, name="roll_back"),
+    path(ENVIRONMENT, include(backups.urlpatterns)),
     *monitoring.urlpatterns,
 ]

@@ -33,7 +33,8 @@ class AppGuard(Guard):
     """Asks for membership at least. Below an environment's address the deploy permission and, on production,
     the window are asked for without being declared.
 
-    `decides_production`: the window is needed when the app has a production environment.
+    `decides_production`: the window is needed when the app has a production environment. `touches_production`: it is
+    needed where this says so of the request, whose app and environment are known by then.
     `contact`: for the Technical Contact alone; with `offered` also for the member to whom the role is offered,
     with `own` also for the member whom the address names.
     """
@@ -43,6 +44,7 @@ class AppGuard(Guard):
     manages_team: bool = False
     permission: Permission | None = None
     decides_production: bool = False
+    touches_production: Callable[[Any], bool] | None = None
     contact: bool = False
     offered: bool = False
     own: bool = False
@@ -90,10 +92,23 @@ def contact_or_own(doing: str) -> Callable[[View], View]:
 
 
 def requires(
-    permission: Permission, doing: str | Callable[[Any], str] = "", shows: Shows | None = None
+    permission: Permission,
+    doing: str | Callable[[Any], str] = "",
+    shows: Shows | None = None,
+    max_body: int | None = None,
+    touches_production: Callable[[Any], bool] | None = None,
 ) -> Callable[[View], View]:
     """Ask for a node permission on the environment of the address."""
-    return declare(AppGuard(deploys=True, permission=permission, doing=doing, shows=shows))
+    return declare(
+        AppGuard(
+            deploys=True,
+            permission=permission,
+            doing=doing,
+            shows=shows,
+            max_body=max_body,
+            touches_production=touches_production,
+        )
+    )
 
 
 def membership_of(user: User, app: str) -> Membership:

@@ -174,8 +174,11 @@ def _on_production(request: AppRequest, guard: Guard) -> bool:
     environment = getattr(request, "environment", None)
     if environment and environment.is_production:
         return True
-    decides = isinstance(guard, AppGuard) and guard.decides_production
-    return decides and request.app.environments.filter(is_production=True).exists()
+    if not isinstance(guard, AppGuard):
+        return False
+    if guard.touches_production and guard.touches_production(request):
+        return True
+    return guard.decides_production and request.app.environments.filter(is_production=True).exists()
 
 
 def _is_gone(request: Any) -> bool:

@@ -19,19 +19,22 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from deployments.manifests import Manifest
-from deployments.models import EventRun, Job, Package
-from deployments.states import JobKind, JobState, RunState
+from deployments.models import Backup, EventRun, Job, Package
+from deployments.states import BackupKind, BackupState, JobKind, JobState, RunState
 from environments import flows, invitations
 from environments.models import Role
 from environments.permissions import Permission
 from tests.cast import Cast, make_cast, make_person, signed_in, unlock
 
+BACKUP = {
+    name: {"kind": BackupKind.MANUAL, "state": BackupState.COMPLETED, "key": uuid4()} for name in ("test", "production")
+}
 MANIFEST = Manifest(web="true").as_dict()
 # Who an address is for
 PUBLIC, SIGNED_IN, STAFF = "public", "signed in", "staff"
 WITH_WINDOW = "signed in, with a window"
 MEMBER, DEPLOYER, TRANSPORT, TEAM = "member", "deployer", "transport", "team manager"
-MONITORING, CONTACT = "monitoring", "technical contact"
+MONITORING, BACKUPS, CONTACT = "monitoring", "backups", "technical contact"
 BOB_TOO = "technical contact, and Bob, whom the address names"
 
 ADDRESSES = {
@@ -108,6 +111,12 @@ ADDRESSES = {
     "deployments:roll_back": TRANSPORT,
     "deployments:options": TRANSPORT,
     "deployments:event": TRANSPORT,
+    "deployments:backups": BACKUPS,
+    "deployments:create_backup": BACKUPS,
+    "deployments:upload_data": BACKUPS,
+    "deployments:backup": BACKUPS,
+    "deployments:download_backup": BACKUPS,
+    "deployments:restore": BACKUPS,
     "deployments:logs": MONITORING,
     "deployments:log_lines": MONITORING,
     "deployments:log_days": MONITORING,
@@ -178,7 +187,7 @@ def make_world(cast: Cast) -> World:
     flows.add_member(cast.app, Actor(cast.alice), dora, Role.objects.get(name="Product Owner"))
     flows.add_member(cast.app, Actor(cast.alice), erin, Role.objects.get(name="Application Operator"))
     for environment in (cast.test, cast.production):
-        cast.grant(erin, environment, Permission.TRANSPORT)
+        cast.grant(erin, environment, Permission.TRANSPORT, Permission.BACKUPS)
         cast.grant(cast.bob, environment, Permission.MONITORING)
     package = Package.objects.create(
         app=cast.app, name="calc", version="1.0.0", file="x.zip", size=1, sha256="0" * 64, manifest=MANIFEST
@@ -186,6 +195,7 @@ def make_world(cast: Cast) -> World:
     for environment in (cast.test, cast.production):
         done = {"kind": JobKind.TRANSPORT, "state": JobState.DONE, "package": package, "asker_name": "x"}
         Job.objects.create(environment=environment, number=1, **done)
+        Backup.objects.create(environment=environment, number=1, expires_at=timezone.now(), **BACKUP[environment.slug])
         EventRun.objects.create(environment=environment, event="nightly", due_at=timezone.now(), state=RunState.DONE)
     people = {"dora": dora, "erin": erin} | {n: getattr(cast, n) for n in ("alice", "bob", "charlie", "sam")}
     browsers: dict[tuple[str, bool], Client] = {("anybody", False): Client()}
@@ -213,9 +223,9 @@ def expected(who: str, window: bool, audience: str, production: bool) -> str:
         return "404" if who != "sam" else "in" if window else "code"
     if who in ("charlie", "sam"):
         return "404"
-    if audience in (DEPLOYER, TRANSPORT, MONITORING) and who == "dora":
+    if audience in (DEPLOYER, TRANSPORT, BACKUPS, MONITORING) and who == "dora":
         return "403"
-    if (audience == TRANSPORT and who == "bob") or (audience == MONITORING and who == "erin"):
+    if (audience in (TRANSPORT, BACKUPS) and who == "bob") or (audience == MONITORING and who == "erin"):
         return "403"
     if audience in (TEAM, CONTACT) and who != "alice":
         return "403"
@@ -270,6 +280,8 @@ def test_everybody_at(name: str, world: World) -> None:
         "number": 1,
         "event": "nightly",
         "day": "2026-01-01",
+        "choice": "full",
+        "backup": BACKUP["test"]["key"],
         "member": world.cast.membership(world.cast.bob).pk,
         "invitation": world.invitation,
         "waiting": uuid4(),

@@ -1,0 +1,70 @@
+"""What pages show of backups, read with few queries whatever their number."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from django.db.models import OuterRef, Subquery
+from django.utils import timezone
+
+from deployments.backups.models import Backup
+from deployments.models import Live
+from deployments.states import BackupState, EnvironmentState
+from environments.access import AppRequest
+from environments.models import Environment, NodePermission
+from environments.permissions import Permission, allowed
+
+# A night and two hours for a portal that is slow or was down for a moment (issue 6, point 7)
+GOOD_WITHIN = timedelta(hours=26)
+
+
+@dataclass(frozen=True)
+class Place:
+    """An environment of the app, with what is on it and whether the person may restore into it."""
+
+    environment: Environment
+    live: Live | None
+    may: bool
+
+    @property
+    def is_empty(self) -> bool:
+        return self.live is None or self.live.state == EnvironmentState.EMPTY
+
+
+def last_good(environment: Environment) -> Backup | None:
+    """Give the last backup that was completed, in one query."""
+    return environment.backups.completed().first()  # type: ignore[no-any-return, attr-defined]
+
+
+def trouble(environment: Environment, live: Live | None) -> str:
+    """Say that the last night brought no good backup, and why if that is known; empty when all is well.
+
+    Nothing is missing on an environment that is empty, or that has not had a night yet.
+    """
+    if live is None or live.state == EnvironmentState.EMPTY:
+        return ""
+    since = timezone.now() - GOOD_WITHIN
+    good = last_good(environment)
+    if (good and good.created_at > since) or (good is None and live.since > since):
+        return ""
+    words = f"No backup of {environment.name} was completed within the last 26 hours."
+    latest = environment.backups.first()
+    if latest and latest.state == BackupState.FAILED:
+        words += f" The latest one failed: {latest.reason}"
+    return words
+
+
+def places_of(request: AppRequest) -> list[Place]:
+    """List all environments of the app, in one query."""
+    own = NodePermission.objects.filter(membership=request.membership, environment=OuterRef("pk"))
+    needed = (Permission.TRANSPORT, Permission.BACKUPS)
+    granted = {f"may_{each}": Subquery(own.filter(permission=each).values("granted")[:1]) for each in needed}
+    environments = request.app.environments.select_related("live__package").annotate(**granted)
+    return [_place(request, environment, needed) for environment in environments]
+
+
+def _place(request: AppRequest, environment: Environment, needed: tuple[Permission, ...]) -> Place:
+    found = {each: getattr(environment, f"may_{each}") for each in needed}
+    settings = {each: granted for each, granted in found.items() if granted is not None}
+    standing = replace(request.standing, settings=settings)
+    may = all(allowed(each, standing, environment.is_production) for each in needed)
+    return Place(environment, getattr(environment, "live", None), may)
