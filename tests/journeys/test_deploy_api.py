@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -16,6 +17,7 @@ from tests.journeys import ci, steps
 from tests.journeys.conftest import NewContext
 from tests.journeys.live import LivePortal, Person
 from tests.journeys.test_accessibility import Inspector
+from tests.journeys.test_upload import MIB, connected, kept, most_memory, package_of, until
 
 SETTINGS = {"API_CALLS_PER_MINUTE": "1000000", "API_WRONG_KEYS_PER_MINUTE": "1000000"}
 SECONDS, EXAMPLES = 10, 3
@@ -92,6 +94,62 @@ def test_the_example_for_a_ci_system(
     done = ci.run(example.commands, tmp_path / "repository", example.variables | variables)
     assert done.returncode == 0, done.stderr
     assert answers(portal, environment) == f"2.0-{environment}"
+
+
+def head_of(variables: dict[str, str], length: str, path: str = "packages/upload?name=large.zip") -> bytes:
+    """Give the first lines of a call with a body; `length` is the header that announces it."""
+    lines = [
+        f"POST /api/1/apps/calc/{path} HTTP/1.1",
+        f"Host: {urlsplit(variables['DEPLOY_URL']).netloc}",
+        f"Mendix-Username: {variables['DEPLOY_USER']}",
+        f"Mendix-ApiKey: {variables['DEPLOY_KEY']}",
+        *(length, "Connection: close"),
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def answer_to(portal: LivePortal, *parts: bytes) -> str:
+    with connected(portal) as connection:
+        for part in parts:
+            connection.sendall(part)
+        return connection.makefile("rb").read().decode()
+
+
+def test_a_large_body_is_refused_before_it_is_sent(portal: LivePortal, variables: dict[str, str]) -> None:
+    """By its length alone, by a wrong key, by an address that takes no files."""
+    before, one_gib = kept(portal), f"Content-Length: {1024 * MIB}"
+    for sent, code in (
+        (head_of(variables, f"Content-Length: {4096 * MIB}"), "TOO_LARGE"),
+        (head_of(variables | {"DEPLOY_KEY": "dp_00000000_0"}, one_gib), "UNAUTHORIZED"),
+        (head_of(variables, one_gib, "environments/Test/tags"), "TOO_LARGE"),
+        (head_of(variables, one_gib).replace(b"calc", b"other"), "APP_NOT_FOUND"),
+    ):
+        assert f'"errorCode": "{code}"' in answer_to(portal, sent)
+    assert kept(portal) == before
+
+
+def test_a_bare_body_is_streamed_whether_its_length_is_known_or_not(
+    portal: LivePortal, variables: dict[str, str], tmp_path: Path
+) -> None:
+    small, large, chunked = (package_of(tmp_path, megabytes) for megabytes in (2, 100, 100))
+    for archive in (small, large):
+        head = head_of(variables, f"Content-Length: {archive.stat().st_size}")
+        if archive is large:
+            before = most_memory(portal)
+        assert "PackageId" in answer_to(portal, head, archive.read_bytes())
+    content = chunked.read_bytes()
+    pieces = [content[start : start + MIB] for start in range(0, len(content), MIB)]
+    body = [f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in pieces]
+    assert "PackageId" in answer_to(portal, head_of(variables, "Transfer-Encoding: chunked"), *body, b"0\r\n\r\n")
+    assert most_memory(portal) - before < 16 * MIB
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(portal: LivePortal, variables: dict[str, str]) -> None:
+    before = kept(portal)
+    with connected(portal) as connection:
+        connection.sendall(head_of(variables, f"Content-Length: {100 * MIB}") + bytes(20 * MIB))
+        until(lambda: kept(portal) - before, "Nothing arrived")
+    until(lambda: kept(portal) == before, "Something was kept")
 
 
 def test_alice_makes_a_key_that_reaches_production_and_revokes_it(
