@@ -1,4 +1,4 @@
-from django.urls import include, path
+from django.urls import path
 
 from deployments import deletion_views, job_views, option_views, package_views, transport_views, views
 from deployments.backups import urls as backups
@@ -33,6 +33,6 @@ urlpatterns = [
     path(ENVIRONMENT + "deployments/<int:number>/", views.job, name="job"),
     path(ENVIRONMENT + "deployments/<int:number>/cancel/", job_views.cancel, name="cancel"),
     path(ENVIRONMENT + "deployments/<int:number>/roll-back/", transport_views.roll_back, name="roll_back"),
-    path(ENVIRONMENT, include(backups.urlpatterns)),
+    *backups.urlpatterns,
     *monitoring.urlpatterns,
 ]

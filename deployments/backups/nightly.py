@@ -108,7 +108,7 @@ def _remove(backup: Backup) -> bool:
 
 def _remove_unknown_files() -> None:
     """Remove what is stored of backups that no row knows: what a crash left, or a deleted environment."""
-    known = set()
+    known: set[str] = set()
     for row in Backup.objects.values_list("database", "files", "upload").iterator():
         known.update(row)
     for name in list(stored_in(FOLDER)):

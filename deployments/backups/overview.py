@@ -32,7 +32,7 @@ class Place:
 
 def last_good(environment: Environment) -> Backup | None:
     """Give the last backup that was completed, in one query."""
-    return environment.backups.completed().first()  # type: ignore[no-any-return, attr-defined]
+    return environment.backups.completed().first()
 
 
 def trouble(environment: Environment, live: Live | None) -> str:

@@ -1,13 +1,15 @@
+"""The addresses below an environment's; `deployments.urls` takes them in under its own names."""
+
 from django.urls import path
 
 from deployments.backups import views
 
-# Below an environment's address
+BACKUPS = "apps/<slug:app>/environments/<slug:environment>/backups/"
 urlpatterns = [
-    path("backups/", views.backups, name="backups"),
-    path("backups/create/", views.create, name="create_backup"),
-    path("backups/upload/", views.upload, name="upload_data"),
-    path("backups/<int:number>/", views.backup, name="backup"),
-    path("backups/<int:number>/<slug:choice>/", views.download, name="download_backup"),
-    path("backups/restore/<uuid:backup>/", views.restore, name="restore"),
+    path(BACKUPS, views.backups, name="backups"),
+    path(BACKUPS + "create/", views.create, name="create_backup"),
+    path(BACKUPS + "upload/", views.upload, name="upload_data"),
+    path(BACKUPS + "restore/<uuid:backup>/", views.restore, name="restore"),
+    path(BACKUPS + "<int:number>/", views.backup, name="backup"),
+    path(BACKUPS + "<int:number>/<slug:choice>/", views.download, name="download_backup"),
 ]
