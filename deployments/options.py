@@ -15,8 +15,9 @@ from deployments.variables import ValueType, name_problem, value_problem
 
 LOG_LEVEL = "LOG_LEVEL"  # the variable that tells an app the log level
 MOST_VARIABLES = 100
-SHOWN_LENGTH = 200  # characters of a value in the activity record
+SHOWN_LENGTH = 200  # characters of a value where it is told what differs
 LONGEST_PATIENCE = 3600  # seconds; a deployment that waits for longer holds up all others
+EVENT = "Event "
 SECRET, OTHER_SECRET = "a secret", "another secret"
 
 
@@ -52,6 +53,15 @@ class Change(NamedTuple):
     name: str
     before: str
     after: str
+
+    @property
+    def deed(self) -> str:
+        """Say what was done, without any value, for those who may not see the options."""
+        if self.name.startswith(EVENT):  # no constant or variable has a space in its name
+            return f"switched {self.after}"
+        if not self.before:
+            return "set"
+        return "changed" if self.after else "removed"
 
 
 class Lack(NamedTuple):
@@ -122,7 +132,7 @@ class Options:
         changes += _settings_changed(self.variables, after.variables)
         for name in sorted(self.events_off ^ after.events_off):
             before_and_after = ("on", "off") if name in after.events_off else ("off", "on")
-            changes.append(Change(f"Event {name}", *before_and_after))
+            changes.append(Change(EVENT + name, *before_and_after))
         pairs = (
             ("Health path", self.health_path, after.health_path),
             ("Patience in seconds", self.patience or "", after.patience or ""),

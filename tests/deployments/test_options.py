@@ -101,6 +101,16 @@ def test_what_differs_is_said_by_name_and_secrets_in_words() -> None:
         Change("Patience in seconds", "", "5"),
         Change("Log level", "", "DEBUG"),
     ]
+    assert [change.deed for change in before.difference(after)] == [
+        "removed",
+        "changed",
+        "set",
+        "set",
+        "switched off",
+        "set",
+        "set",
+        "set",
+    ]
 
 
 def test_a_restart_is_waited_for_only_where_the_app_would_get_something_else() -> None:
