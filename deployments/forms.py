@@ -41,7 +41,25 @@ class NoteForm(forms.Form):
     )
 
 
-class TransportForm(ConstantsForm):
+class BackUpFirst(forms.Form):
+    """Offers, where there are data of production, to save them first; left as it is, that is done."""
+
+    back_up = forms.BooleanField(label="Back up first", required=False, initial=True)
+
+    def offer_backup(self, environment: str, *, offered: bool) -> None:
+        if offered:
+            self.fields["back_up"].label = f"Back up {environment} first"
+            self.fields["back_up"].help_text = "If the backup fails, nothing is transported."
+        else:
+            del self.fields["back_up"]
+
+    @property
+    def backs_up(self) -> bool | None:
+        """What was chosen; None where nothing was offered."""
+        return self.cleaned_data.get("back_up")
+
+
+class TransportForm(BackUpFirst, ConstantsForm):
     """Asks for the constants that a package needs, and for a note."""
 
     revision = forms.IntegerField(widget=forms.HiddenInput, required=False)
@@ -51,14 +69,15 @@ class TransportForm(ConstantsForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.order_fields(["revision", *(name for name in self.fields if name not in ("revision", "note")), "note"])
+        last = ("note", "back_up")
+        self.order_fields(["revision", *(name for name in self.fields if name not in ("revision", *last)), *last])
 
 
-class RollBackForm(NoteForm):
+class RollBackForm(BackUpFirst, NoteForm):
     """Asks, where it makes a difference, which options the version that comes back gets."""
 
     options = forms.ChoiceField(label="Options", widget=forms.RadioSelect)
-    field_order = ("options", "note")
+    field_order = ("options", "note", "back_up")
 
     THEN, NOW = "then", "now"
 

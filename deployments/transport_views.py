@@ -11,6 +11,7 @@ from accounts.actor import Actor
 from accounts.guards import Fields
 from accounts.http import PortalRequest
 from deployments.asking import ask, job_page
+from deployments.backups.overview import last_good
 from deployments.file_changes import file_changes
 from deployments.flows import goes_back_to, request_roll_back, request_transport
 from deployments.forms import RollBackForm, TransportForm
@@ -35,8 +36,8 @@ def transporting(request: AppRequest) -> str:
 
 def in_words(request: PortalRequest, names: dict[str, Any], fields: Fields) -> Fields:
     """Say what was filled in on a form that waits to be confirmed; its title says the rest."""
-    labels = {"note": "Note", "options": "Options"}
-    options = {RollBackForm.THEN: "As they were then", RollBackForm.NOW: "As they are now"}
+    labels = {"note": "Note", "options": "Options", "back_up": "Back up first"}
+    options = {RollBackForm.THEN: "As they were then", RollBackForm.NOW: "As they are now", "on": "Yes"}
     shown = []
     for name, value in fields:
         kind, _, constant = name.rpartition("constant-")
@@ -62,6 +63,7 @@ def transport(request: AppRequest, app: str, environment: str) -> HttpResponse:
     needed = needed_constants(package.contents, card.package.contents if card.package else None, current.options)
     posted = request.POST if request.method == "POST" else None
     form = TransportForm(needed, current.options, posted)
+    form.offer_backup(card.environment.name, offered=_offers_backup(card))
     status = 200
     if form.is_bound:
         answer = ask(request, lambda: _request(request, package, form)) if form.is_valid() else ""
@@ -78,6 +80,7 @@ def transport(request: AppRequest, app: str, environment: str) -> HttpResponse:
         "revision": stored(request.environment).revision if status == 409 else current.revision,
         "files": file_changes(card.package, package) if card.package and card.package != package else None,
         "change_over": _change_over(card, package),
+        "last_good": last_good(card.environment),
         "active": "overview",
     }
     return render(request, "deployments/transport.html", context, status=status)
@@ -99,6 +102,7 @@ def roll_back(request: AppRequest, app: str, environment: str, number: int) -> H
     card, current, then = card_of(request), stored(request.environment).options, last_used_with(to)
     changes = current.difference(current.back_to(then, to.package.contents)) if then else []
     form = RollBackForm(to.package_name, bool(changes), request.POST if request.method == "POST" else None)
+    form.offer_backup(card.environment.name, offered=_offers_backup(card))
     status = 200
     if form.is_bound:
         answer = ask(request, lambda: _request_back(request, number, form)) if form.is_valid() else ""
@@ -113,6 +117,7 @@ def roll_back(request: AppRequest, app: str, environment: str, number: int) -> H
         "to": to,
         "changes": changes,
         "change_over": _change_over(card, to.package),
+        "last_good": last_good(card.environment),
         "active": "overview",
     }
     return render(request, "deployments/roll_back.html", context, status=status)
@@ -122,12 +127,17 @@ def _request(request: AppRequest, package: Package, form: TransportForm) -> Job:
     seen = form.cleaned_data["revision"]
     revision = stored(request.environment).revision if seen is None else seen
     constants, note = form.typed_constants(), form.cleaned_data["note"]
-    return request_transport(request.environment, Actor.of(request), package, note, constants, revision)
+    by = Actor.of(request)
+    return request_transport(request.environment, by, package, note, constants, revision, form.backs_up)
 
 
 def _request_back(request: AppRequest, number: int, form: RollBackForm) -> Job:
     note = form.cleaned_data["note"]
-    return request_roll_back(request.environment, Actor.of(request), number, note, form.with_options)
+    return request_roll_back(request.environment, Actor.of(request), number, note, form.with_options, form.backs_up)
+
+
+def _offers_backup(card: Card) -> bool:
+    return card.environment.is_production and card.package is not None
 
 
 def _change_over(card: Card, package: Package) -> str:
@@ -139,6 +149,7 @@ def _choose(request: AppRequest) -> HttpResponse:
     asked = request.method == "POST"
     context = {
         "card": card_of(request),
+        "last_good": last_good(request.environment),
         "packages": request.app.packages.defer("manifest")[:OFFERED],
         "error": "Choose a package." if asked else "",
         "active": "overview",

@@ -51,6 +51,8 @@ def how_it_changes_over(name: str, before: Package | None, after: Package, *, ru
 def if_it_fails(job: Job, card: Card, steps: list[StepName]) -> str:
     """Say in advance what is true if a running job fails; nothing where that goes without saying."""
     name, before = job.environment.name, card.package
+    if job.kind == JobKind.RESTORE and not job.decided_at:
+        return f"If anything fails, the data of {name} are put back as they were."
     if job.decided_at or not job.starts:
         return ""
     if before is None or not (card.live and card.live.is_running):
