@@ -1,5 +1,6 @@
 # What a person types. The work is done by .ci/host (Debian packages), .ci/venv (Python packages) and manage.py.
-WORKERS ?= 2
+# More than two cores: a third of the time a test waits, for a process, a browser or a clock
+WORKERS ?= 3
 PYTHON := .venv/bin/python
 NEW_SECRET := import secrets; print(secrets.token_urlsafe(50))
 NEW_KEY := from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())

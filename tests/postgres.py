@@ -50,12 +50,17 @@ def cluster() -> Iterator[str]:
 
 
 @contextmanager
-def fresh_database(cluster_url: str) -> Iterator[str]:
-    """Make an empty database in the cluster of a URL that `cluster` gave, and give its own URL; drop it after."""
+def fresh_database(cluster_url: str, like: str | None = None) -> Iterator[str]:
+    """Make a database in the cluster of a URL that `cluster` gave, and give its own URL; drop it after.
+
+    It is empty, or a copy of the one whose URL is given and which nobody uses at that moment.
+    """
     folder = urlsplit(cluster_url).path.rpartition("/")[0]
     name = f"journey_{secrets.token_hex(4)}"
     with _connected(Path(folder)) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        template = urlsplit(like).path.rpartition("/")[2] if like else "template1"
+        make = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(make.format(sql.Identifier(name), sql.Identifier(template)))
         try:
             yield f"postgres://portal@/{folder}/{name}"
         finally:

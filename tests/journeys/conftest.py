@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, StorageState, expect, sync_playwright
 
 from tests.journeys import steps
-from tests.journeys.live import ROOT, LivePortal, running
+from tests.journeys.live import ROOT, Filled, LivePortal, filled, running
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Root can't have Chromium's own sandbox; the rest keeps it from calling home.
@@ -60,10 +60,19 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    """What `make run` fills on its first start; every portal begins with a copy."""
+    with filled(tmp_path_factory.mktemp("demo")) as demo:
+        yield demo
+
+
 @pytest.fixture(scope="module")
-def portal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePortal]:
+def portal(
+    request: pytest.FixtureRequest, demo: Filled, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LivePortal]:
     """A portal of the module's own, as `make run` leaves it on its first start, with the module's SETTINGS if any."""
-    with running(tmp_path_factory.mktemp("var"), **getattr(request.module, "SETTINGS", {})) as live:
+    with running(tmp_path_factory.mktemp("var"), demo, **getattr(request.module, "SETTINGS", {})) as live:
         yield live
 
 

@@ -4,6 +4,7 @@ import email
 import email.policy
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.postgres import fresh_database
 
@@ -52,7 +53,7 @@ class LivePortal:
 
     @property
     def packages(self) -> list[Path]:
-        return [Path(path) for path in self.demo["packages"]]
+        return [self.var / "packages" / Path(path).name for path in self.demo["packages"]]
 
     def mails(self, to: str) -> list[EmailMessage]:
         """Give the mail to an address, oldest first."""
@@ -71,29 +72,63 @@ class LivePortal:
         return str(text.get_content())
 
 
+@dataclass(frozen=True)
+class Filled:
+    """A folder with the demo in it, and its database on PostgreSQL."""
+
+    var: Path
+    database: str | None
+
+
 @contextmanager
-def running(var: Path, **settings: str) -> Iterator[LivePortal]:
+def filled(var: Path) -> Iterator[Filled]:
+    """Fill the demo in `var`, for portals that begin with a copy of it."""
+    with ExitStack() as stack:
+        env = _environment(var) | _database(stack)
+        _fill(var, env)
+        yield Filled(var, env.get("DATABASE_URL"))
+
+
+@contextmanager
+def running(var: Path, like: Filled | None = None, /, **settings: str) -> Iterator[LivePortal]:
     """Start the portal with its demo in `var` on two free ports, with further settings; end it as Ctrl-C would.
 
-    It uses SQLite, or a fresh database in the PostgreSQL cluster of JOURNEYS_DATABASE_URL where that is set.
+    The demo is filled, or copied and given the new addresses where there is one to be `like`. It uses SQLite, or a
+    fresh database in the PostgreSQL cluster of JOURNEYS_DATABASE_URL where that is set.
     Whatever it says goes to `var/journey.log`, which the error names when it doesn't get ready.
     """
-    var.mkdir(parents=True, exist_ok=True, mode=0o700)
     with ExitStack() as stack:
-        env = _environment(var) | settings
-        if cluster := os.environ.get("JOURNEYS_DATABASE_URL"):
-            env["DATABASE_URL"] = stack.enter_context(fresh_database(cluster))
+        env = _environment(var) | _database(stack, like) | settings
+        if like:
+            shutil.copytree(like.var, var, dirs_exist_ok=True)
+        _fill(var, env)
         log = stack.enter_context((var / "journey.log").open("ab"))
-        options: dict[str, Any] = {"cwd": ROOT, "env": env, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-        if subprocess.run([sys.executable, "manage.py", "demo"], check=False, **options).returncode:
-            raise AssertionError(f"The demo could not be filled:\n{_tail(var)}")
-        portal = subprocess.Popen([sys.executable, "manage.py", "run"], start_new_session=True, **options)
+        portal = _start(env, log, "run", start_new_session=True)
         try:
             url = f"http://localhost:{env['PORT']}"
             _wait_until_ready(portal, url, var)
             yield LivePortal(url, var, json.loads((var / "demo.json").read_text()))
         finally:
             _end(portal, var)
+
+
+def _database(stack: ExitStack, like: Filled | None = None) -> dict[str, str]:
+    cluster = os.environ.get("JOURNEYS_DATABASE_URL")
+    if not cluster:
+        return {}
+    return {"DATABASE_URL": stack.enter_context(fresh_database(cluster, like.database if like else None))}
+
+
+def _fill(var: Path, env: dict[str, str]) -> None:
+    var.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (var / "journey.log").open("ab") as log:
+        if _start(env, log, "demo").wait():
+            raise AssertionError(f"The demo could not be filled:\n{_tail(var)}")
+
+
+def _start(env: dict[str, str], log: IO[bytes], command: str, **options: Any) -> "subprocess.Popen[bytes]":
+    typed = [sys.executable, "manage.py", command]
+    return subprocess.Popen(typed, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
 
 
 def manage(var: Path, *command: str, **settings: str) -> str:
