@@ -28,7 +28,7 @@ SNAPSHOT = an_object(
     ModelVersion=TEXT,
 )
 LINKS = an_object(FilesOnly=TEXT, DatabaseOnly=TEXT, DatabaseAndFiles=TEXT)
-COMMENT = {"type": "object", "properties": {"Comment": {"type": "string", "maxLength": COMMENT_LENGTH}}}
+COMMENT = {"type": "object", "properties": {"Comment": {"type": ["string", "null"], "maxLength": COMMENT_LENGTH}}}
 
 
 @call("The backups of an environment, the newest first", a_list(SNAPSHOT), permission=Permission.BACKUPS)
