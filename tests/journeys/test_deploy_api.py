@@ -20,10 +20,10 @@ from tests.journeys.test_accessibility import Inspector
 from tests.journeys.test_upload import MIB, connected, kept, most_memory, package_of, until
 
 SETTINGS = {"API_CALLS_PER_MINUTE": "1000000", "API_WRONG_KEYS_PER_MINUTE": "1000000"}
-SECONDS, EXAMPLES = 10, 3
+SECONDS, EXAMPLES = 8, 3
 OPERATIONS = sum(len(call.by_method) for call in CALLS)
 # The interface answers with 500 where nothing is wrong with the portal: which codes those are stands in the
-# description, and that no other one comes is checked with it. What is not there is a 400 for some calls by the interface.
+# description, and that no other one comes is checked with it. What is not there is a 400 for some of its calls.
 ALLOWED = """
 [checks]
 not_a_server_error.enabled = false
