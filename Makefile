@@ -1,5 +1,5 @@
 # What a person types. The work is done by .ci/host (Debian packages), .ci/venv (Python packages) and manage.py.
-# More than two cores: a third of the time a test waits, for a process, a browser or a clock
+# One more than most machines of CI have cores: tests of processes, browsers and clocks often wait
 WORKERS ?= 3
 PYTHON := .venv/bin/python
 NEW_SECRET := import secrets; print(secrets.token_urlsafe(50))
