@@ -63,7 +63,7 @@ def measure() -> list[Line]:
     """Fill the database and measure both."""
     alice = make_person("alice")
     fill(alice, SIZES)
-    return [*_app_page(alice), *_guarded_page(alice)]
+    return [*_app_page(alice), _history(alice), *_guarded_page(alice)]
 
 
 def _app_page(alice: User) -> list[Line]:
@@ -85,6 +85,23 @@ def _app_page(alice: User) -> list[Line]:
             max(counts) <= QUERIES and not grows,
         ),
     ]
+
+
+def _history(alice: User) -> Line:
+    """Count the queries of an environment's deployments, few and a thousand of them."""
+    portal, cookies, sizes = WSGIHandler(), cookies_of(signed_in(alice)), (SIZES[0], SIZES[-1])
+    addresses = [f"/apps/calc-{size}/environments/test/deployments/" for size in sizes]
+    counts = [queries(Visit(portal, address, cookies)) for address in addresses]
+    few, many = (f"{size:,}" for size in sizes)
+    grows = counts[1] - counts[0]
+    return Line(
+        f"Deployments page, queries with {few} and {many} in the history",
+        str(counts[0]),
+        str(counts[1]),
+        f"+ {grows}",
+        "the same",
+        grows == 0,
+    )
 
 
 def _served(visit: Visit) -> list[Line]:
