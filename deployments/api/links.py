@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest
-from django.http.response import HttpResponseBase, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 
@@ -18,6 +18,7 @@ from accounts.actor import API, Actor
 from accounts.guards import declare
 from deployments.api.calls import answered
 from deployments.backups.bundle import Bundle, Choice, choices_of
+from deployments.backups.downloads import answer, asked_range, is_there
 from deployments.backups.flows import note_download
 from deployments.backups.models import Backup
 from deployments.monitoring.log_views import answer_with
@@ -62,35 +63,28 @@ def _follow(request: HttpRequest, token: str) -> HttpResponseBase:
     if found is None:
         raise ApiRefused(Code.NO_ACCESS, OVER)
     by = Actor(found.user, API, getattr(request, "address", ""), key=api_keys.key_of(found))
-    first = request.method == "GET"
     leads: dict[str, Callable[..., HttpResponseBase]] = {LOG: _log, BACKUP: _backup}
-    return leads[kind](found, by, first, *what)
+    return leads[kind](request, found, by, *what)
 
 
-def _log(key: ApiKey, by: Actor, first: bool, environment: int, day: str) -> HttpResponseBase:
+def _log(request: HttpRequest, key: ApiKey, by: Actor, environment: int, day: str) -> HttpResponseBase:
     where = Environment.objects.select_related("app").filter(pk=environment, app__api_keys=key).first()
     rights = (Permission.MONITORING, Permission.API)
     if where is None or not all(may(by.user, where, right) for right in rights) or not api_keys.reaches(key, where):
         raise ApiRefused(Code.NO_ACCESS, OVER)
-    answer = answer_with(where, date.fromisoformat(day), by, first)
-    if answer is None:
+    file = answer_with(where, date.fromisoformat(day), by, request.method == "GET")
+    if file is None:
         raise ApiRefused(Code.NOT_FOUND, "No log of that day is kept any more.")
-    return answer
+    return file
 
 
-def _backup(key: ApiKey, by: Actor, first: bool, backup: int, choice: str) -> HttpResponseBase:
+def _backup(request: HttpRequest, key: ApiKey, by: Actor, backup: int, choice: str) -> HttpResponseBase:
     found = Backup.objects.select_related("environment__app").filter(pk=backup).first()
     if found is None or Choice(choice) not in choices_of(found):
         raise ApiRefused(Code.SNAPSHOT_NOT_FOUND, OVER)
-    note_download(found, by, Choice(choice), resumed=not first)
     bundle = Bundle(found, Choice(choice))
-    return StreamingHttpResponse(
-        bundle.read() if first else iter(()),
-        content_type=bundle.content_type,
-        headers={
-            "Content-Length": str(bundle.size),
-            "Content-Disposition": f'attachment; filename="{bundle.filename}"',
-            "Cache-Control": "private, no-store",
-            "ETag": bundle.etag,
-        },
-    )
+    if not is_there(bundle):
+        raise ApiRefused(Code.SNAPSHOT_NOT_FOUND, f"What is stored of {found.title} can't be read.")
+    wanted = asked_range(request, bundle)
+    note_download(found, by, Choice(choice), resumed=request.method != "GET" or bool(wanted and wanted[0]))
+    return answer(request, bundle)

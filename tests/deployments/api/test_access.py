@@ -133,9 +133,10 @@ def expected(name: str, caller: Caller, production: bool) -> int:
 
 @pytest.mark.parametrize("production", [False, True])
 def test_everybody_at_every_call(world: World, callers: list[Caller], production: bool) -> None:
-    # API Rights on production are only held by those whose keys say so: a grant now would count for all of them
     names = {"AppId": "calc", "Mode": "Production" if production else "Test", "PackageId": str(world.old.key)}
-    for caller, (name, call, method, _) in product(callers, every()):
+    # What a key is for on production makes no difference elsewhere
+    asked = [caller for caller in callers if production or not caller.api]
+    for caller, (name, call, method, _) in product(asked, every()):
         path = call.text
         for part, value in (names | {"JobId": "1", "SnapshotId": str(uuid4()), "Date": "2026-01-01"}).items():
             path = path.replace(f"{{{part}}}", value)
