@@ -289,8 +289,10 @@ class Nightly(models.Model):
 
 # They name the models above, by name
 from deployments.backups.models import Backup, ProductionData  # noqa: E402
+from deployments.monitoring.alert_models import Alert, Watch  # noqa: E402
 
 __all__ = [
+    "Alert",
     "Backup",
     "EnvironmentOptions",
     "EventClock",
@@ -302,5 +304,6 @@ __all__ = [
     "Package",
     "ProductionData",
     "Step",
+    "Watch",
     "Worker",
 ]

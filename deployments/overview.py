@@ -8,6 +8,7 @@ from django.db.models import OuterRef, Subquery
 
 from deployments.manifests import Constant
 from deployments.models import Job, Live, Package
+from deployments.monitoring.alert_models import worst_open
 from deployments.option_flows import stored, waiting_for_restart
 from deployments.options import Change
 from deployments.runtimes import get_runtime
@@ -19,18 +20,27 @@ from environments.permissions import Permission, allowed
 
 @dataclass(frozen=True)
 class Card:
-    """An environment with what is on it and what is under way; `active` are its jobs that run or wait, in order."""
+    """An environment with what is on it and what is under way; `active` are its jobs that run or wait, in order.
+
+    `alert` is the kind of the worst alert that is open.
+    """
 
     environment: Environment
     live: Live | None
     active: list[Job]
     may_transport: bool
+    alert: str = ""
 
     @property
     def state(self) -> str:
         if self.live is None:
             return EnvironmentState.EMPTY
         return "offline" if self.live.is_running and self.live.trouble else self.live.state
+
+    @property
+    def shown(self) -> str:
+        """What its badge says: what runs says what is wrong with it; what is stopped or empty says just that."""
+        return self.alert if self.live and self.live.is_running and self.alert else self.state
 
     @property
     def package(self) -> Package | None:
@@ -49,7 +59,8 @@ def cards_of(request: AppRequest) -> list[Card]:
     """Give all environments of the app, and whether the person may transport there, in two queries."""
     own = NodePermission.objects.filter(membership=request.membership, permission=Permission.TRANSPORT)
     granted = own.filter(environment=OuterRef("pk")).values("granted")
-    environments = request.app.environments.select_related("live__package").annotate(granted=Subquery(granted))
+    environments = request.app.environments.select_related("live__package")
+    environments = environments.annotate(granted=Subquery(granted), alert=worst_open(OuterRef("pk")))
     active: dict[int, list[Job]] = {}
     for job in Job.objects.active().filter(environment__app=request.app).order_by("pk"):
         active.setdefault(job.environment_id, []).append(job)
@@ -59,9 +70,11 @@ def cards_of(request: AppRequest) -> list[Card]:
 def card_of(request: AppRequest) -> Card:
     """Give the environment of the address."""
     environment = request.environment
-    live = Live.objects.filter(environment=environment).select_related("package").first()
+    lives = Live.objects.filter(environment=environment).select_related("package")
+    live: Any = lives.annotate(alert=worst_open(OuterRef("environment"))).first()
     active = list(environment.jobs.active().order_by("pk"))
-    return Card(environment, live, active, allowed(Permission.TRANSPORT, request.standing, environment.is_production))
+    may = allowed(Permission.TRANSPORT, request.standing, environment.is_production)
+    return Card(environment, live, active, may, (live and live.alert) or "")
 
 
 def _card(request: AppRequest, environment: Any, active: list[Job]) -> Card:
@@ -69,7 +82,7 @@ def _card(request: AppRequest, environment: Any, active: list[Job]) -> Card:
         job.environment = environment
     settings = {} if environment.granted is None else {Permission.TRANSPORT: environment.granted}
     may = allowed(Permission.TRANSPORT, replace(request.standing, settings=settings), environment.is_production)
-    return Card(environment, getattr(environment, "live", None), active, may)
+    return Card(environment, getattr(environment, "live", None), active, may, environment.alert or "")
 
 
 @dataclass(frozen=True)

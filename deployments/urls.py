@@ -2,6 +2,7 @@ from django.urls import path
 
 from deployments import deletion_views, job_views, option_views, package_views, transport_views, views
 from deployments.backups import urls as backups
+from deployments.monitoring import alert_views
 from deployments.monitoring import urls as monitoring
 
 app_name = "deployments"
@@ -16,6 +17,7 @@ urlpatterns = [
         deletion_views.delete_environment,
         name="delete_environment",
     ),
+    path(APP + "alerts/", alert_views.alerts, name="alerts"),
     path(APP + "packages/", package_views.packages, name="packages"),
     path(APP + "packages/upload/", package_views.upload, name="upload"),
     path(APP + "packages/<uuid:package>/", package_views.package, name="package"),

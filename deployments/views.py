@@ -8,6 +8,8 @@ from accounts.models import ProductionWindow
 from deployments.flows import goes_back_to
 from deployments.keeping import listed, of_cards
 from deployments.models import Job
+from deployments.monitoring.alert_kinds import AlertKind
+from deployments.monitoring.alert_models import Alert
 from deployments.overview import Card, card_of, cards_of, next_place, unapplied, way_back
 from deployments.states import JobState, StepName
 from deployments.words import if_it_fails
@@ -47,9 +49,17 @@ def environment(request: AppRequest, app: str, environment: str) -> HttpResponse
         "way_back": way_back(card) if card.may_transport else None,
         "next_place": next_place(request) if card.package else None,
         "unapplied": unapplied(card),
+        "alerts": _alerts(card),
         "active": "overview",
     }
     return render(request, "deployments/environment.html", context)
+
+
+def _alerts(card: Card) -> list[Alert]:
+    """Give the open alerts, the worst first; that it is offline the page says already."""
+    offline = bool(card.live and card.live.is_running and card.live.trouble)
+    found = card.environment.alerts.open().order_by("-rank") if card.live else []
+    return [alert for alert in found if not (offline and alert.kind == AlertKind.OFFLINE)]
 
 
 @deployer()

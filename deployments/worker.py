@@ -26,6 +26,8 @@ from deployments.execution import what_runs
 from deployments.journal import end, lasting
 from deployments.models import EventRun, Job, Live
 from deployments.models import Worker as WorkerRow
+from deployments.monitoring.alert_flow import forget_old
+from deployments.monitoring.watch import look
 from deployments.reconciliation import reconcile
 from deployments.removal import tidy_up
 from deployments.runtimes.base import Runtime, RuntimeFailure
@@ -44,6 +46,7 @@ UPKEEP, UPKEEP_SOON = 10.0, 2.0  # seconds between two reconciliations; the shor
 ALIVE_WITHIN = timedelta(seconds=15)  # three beats
 DEAD_AFTER = timedelta(seconds=30)  # a worker that was merely slow has beaten by then
 FORGOTTEN_AFTER = timedelta(days=1)
+WATCH = 10.0  # seconds between two looks at how environments fare
 LOGS = 10.0  # seconds between two looks at what logs take; an app may write 10 MB in that time
 MOST_AT_ONCE = 8  # jobs of different environments; a slow one must not hold up the others
 MOST_OF_AN_APP = (
@@ -86,6 +89,7 @@ class Worker:
             self._spawn(self._upkeep_forever, "upkeep"),
             self._spawn(self._events_forever, "events"),
             self._spawn(self._logs_forever, "logs"),
+            self._spawn(self._watch_forever, "watch"),
         ]
         log.info("Worker %s is ready.", self.name)
         while not self._ending.is_set():
@@ -190,6 +194,7 @@ class Worker:
             if time.monotonic() >= forget_at:
                 self._surviving(forget_what_ran_out)
                 self._surviving(forget_expired)
+                self._surviving(lambda: forget_old(timezone.now()))
                 forget_at = time.monotonic() + FORGET
             self._surviving(self.sweep)
             done = self._surviving(self._reconcile)
@@ -205,6 +210,11 @@ class Worker:
         # In a thread of its own: packing a large day takes a while
         while not self._ending.wait(LOGS):
             self._surviving(lambda: self.runtime.keep_logs(settings.LOG_KEPT_DAYS, settings.LOG_MAX_BYTES))
+
+    def _watch_forever(self) -> None:
+        # In a thread of its own: a health check may take seconds
+        while not self._ending.wait(WATCH):
+            self._surviving(lambda: look(self.runtime, timezone.now()))
 
     def _run_event(self, run: EventRun, app: threading.BoundedSemaphore) -> None:
         with app, self._events:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 
 from accounts.models import User
 from environments.models import App, AppQuerySet, Environment
@@ -12,7 +12,8 @@ from environments.models import App, AppQuerySet, Environment
 PAGE = 50
 # A job's states until it has ended; the room above, which has the jobs, is asked by the names of its relations only
 ACTIVE = ("queued", "running")
-OFFLINE = Q(live__state="running") & ~Q(live__trouble="")
+OPEN_ALERT = Q(alerts__opened_at__isnull=False, alerts__closed_at=None)
+IN_TROUBLE = Q(live__state="running") & (~Q(live__trouble="") | OPEN_ALERT)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def page_of(user: User, words: str, number: str | None) -> Page[App]:
     """Give a page of apps with their environments, each with `state` and `jobs`; in four queries for any number."""
     environments = Environment.objects.filter(app=OuterRef("pk"))
     busy = environments.filter(jobs__state__in=ACTIVE)
-    wants = Exists(busy) | Exists(environments.filter(OFFLINE))
+    wants = Exists(busy) | Exists(environments.filter(IN_TROUBLE))
     ordered = apps_of(user, words).annotate(wants_a_look=wants).order_by("-wants_a_look", "name", "pk")
     page = Paginator(ordered, PAGE).get_page(number)
     _furnish(page)
@@ -55,10 +56,12 @@ def _furnish(page: Page[App]) -> None:
     jobs = _jobs(apps)
     by_app: dict[int, list[Any]] = {}
     environment: Any
-    for environment in Environment.objects.filter(app__in=apps).select_related("live__package"):
+    worst = Environment.objects.filter(OPEN_ALERT, pk=OuterRef("pk")).order_by("-alerts__rank").values("alerts__kind")
+    environments = Environment.objects.filter(app__in=apps).select_related("live__package")
+    for environment in environments.annotate(alert=Subquery(worst[:1])):
         live = getattr(environment, "live", None)
         environment.package = live.package if live else None
-        environment.state = _state_of(live)
+        environment.state = _state_of(live, environment.alert or "")
         environment.under_way = jobs.get(environment.pk, [])
         by_app.setdefault(environment.app_id, []).append(environment)
     for app in apps:
@@ -66,10 +69,12 @@ def _furnish(page: Page[App]) -> None:
     page.object_list = apps
 
 
-def _state_of(live: Any) -> str:
+def _state_of(live: Any, alert: str) -> str:
     if live is None:
         return "empty"
-    return "offline" if live.state == "running" and live.trouble else str(live.state)
+    if live.state != "running":
+        return str(live.state)
+    return alert or ("offline" if live.trouble else "running")
 
 
 def _jobs(apps: list[App]) -> dict[int, list[UnderWay]]:

@@ -94,6 +94,7 @@ ADDRESSES = {
     "deployments:app": MEMBER,
     "deployments:delete_app": CONTACT,
     "deployments:delete_environment": CONTACT,
+    "deployments:alerts": DEPLOYER,
     "deployments:packages": DEPLOYER,
     "deployments:upload": DEPLOYER,
     "deployments:package": DEPLOYER,

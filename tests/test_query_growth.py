@@ -6,8 +6,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from deployments.models import Job, Package
-from environments.models import App, Invitation, Membership, NodePermission, Role
+from deployments.models import Alert, Job, Package
+from environments.models import App, Environment, Invitation, Membership, NodePermission, Role
 from environments.permissions import Permission
 from tests.bench.sample import fill
 from tests.cast import Cast, make_person, signed_in, unlocked
@@ -21,6 +21,7 @@ PAGES = [
     "/apps/calc-{size}/packages/?q=calc+1.0&page=2",
     "/apps/calc-{size}/packages/{package}/",
     "/apps/calc-{size}/packages/{package}/delete/",
+    "/apps/calc-{size}/alerts/",
     "/apps/calc-{size}/activity/",
     "/apps/calc-{size}/activity/?person=alice&kind=settings&since=2026-01-01",
     "/apps/calc-{size}/environments/test/activity/",
@@ -86,7 +87,14 @@ def fill_team(app: App, size: int) -> None:
         for number in range(size)
     )
     for environment in app.environments.all():
+        fill_alerts(environment, size)
         Job.objects.create(environment=environment, number=size + 1, kind="restart", asker_name="Alice", via="browser")
+
+
+def fill_alerts(environment: Environment, size: int) -> None:
+    opened = {"kind": "logged", "rank": 1, "message": "x", "opened_at": timezone.now()}
+    Alert.objects.create(environment=environment, **opened)
+    Alert.objects.bulk_create(Alert(environment=environment, closed_at=timezone.now(), **opened) for _ in range(size))
 
 
 def cost(client: Client, address: str) -> int:

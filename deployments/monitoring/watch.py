@@ -1,0 +1,168 @@
+"""Looks after environments for alerts: asks what runs for its health, reads what its log has new, gathers the facts.
+
+Any number of workers do it all the time. Environments with a running job are left alone: what a deployment or a stop
+does to them is meant.
+"""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import partial
+
+from django.conf import settings
+
+from accounts.secrets import Unreadable
+from deployments.models import Job, Live
+from deployments.monitoring.alert_flow import settle
+from deployments.monitoring.alert_kinds import AlertKind
+from deployments.monitoring.alert_models import Alert, Watch
+from deployments.monitoring.alerts import Check, Facts, Verdict, findings
+from deployments.monitoring.levels import Level
+from deployments.monitoring.logs import Reader, Wanted
+from deployments.monitoring.unsaved import without_backup_since
+from deployments.option_flows import started_with
+from deployments.runtimes.base import Health, Instance, Runtime, RuntimeFailure
+from deployments.states import EnvironmentState, JobState
+from environments.models import Environment
+
+log = logging.getLogger(__name__)
+
+ANSWER_WITHIN = 5.0  # seconds that one health check may take
+MOST_AT_ONCE = 8  # checks; those that don't answer must not hold up the others for long
+CRITICAL = Wanted(Level.CRITICAL)
+
+
+def look(runtime: Runtime, now: datetime) -> None:
+    """Look at every environment once, and open and close alerts accordingly."""
+    busy = _busy()
+    lives = [live for live in _lives() if live.is_running and live.environment_id not in busy]
+    _check_health(runtime, [live for live in lives if not live.trouble and _is_mine(live, now)], now)
+    for live in lives:
+        _attempt(partial(_read_log, runtime, live.environment, now), live)
+    _settle_all(now)
+
+
+def _lives() -> list[Live]:
+    return list(Live.objects.select_related("environment__app", "environment__watch", "package").order_by("pk"))
+
+
+def _busy() -> set[int]:
+    return set(Job.objects.filter(state=JobState.RUNNING).values_list("environment_id", flat=True))
+
+
+def _attempt(act: Callable[[], None], live: Live) -> None:
+    """One environment's trouble must not keep the others from being looked after."""
+    try:
+        act()
+    except (RuntimeFailure, Unreadable, OSError) as failure:
+        log.warning("Could not look at %s: %s", live.environment, failure)
+
+
+def watch_of(environment: Environment) -> Watch:
+    found: Watch | None = getattr(environment, "watch", None)
+    return found or Watch.objects.get_or_create(environment=environment)[0]
+
+
+# Health
+
+
+def _is_mine(live: Live, now: datetime) -> bool:
+    """Say whether a check is due and this worker's to do; of two that look at once one gets it."""
+    watch = watch_of(live.environment)
+    last = watch.checked_at
+    if last and watch.instance == live.instance and last > now - timedelta(seconds=settings.HEALTH_EVERY):
+        return False
+    return bool(Watch.objects.filter(pk=watch.pk, checked_at=last).update(checked_at=now))
+
+
+def _check_health(runtime: Runtime, lives: list[Live], now: datetime) -> None:
+    """Ask them all, side by side; only this thread speaks with the database."""
+    asked: list[tuple[Live, str]] = []
+    for live in lives:
+        _attempt(partial(_ask_later, live, asked), live)
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+        for (live, _), health in zip(asked, pool.map(partial(_ask, runtime), asked), strict=True):
+            if health:
+                _note(live, health, now)
+
+
+def _ask_later(live: Live, asked: list[tuple[Live, str]]) -> None:
+    if live.package:
+        asked.append((live, started_with(live).health_path or live.package.contents.health_path))
+
+
+def _ask(runtime: Runtime, asked: tuple[Live, str]) -> Health | None:
+    live, path = asked
+    try:
+        return runtime.check(Instance(live.environment_id, live.instance or 0), path, ANSWER_WITHIN)
+    except (RuntimeFailure, OSError) as failure:
+        log.warning("Could not check the health of %s: %s", live.environment, failure)
+        return None
+
+
+def _note(live: Live, health: Health, now: datetime) -> None:
+    watch = watch_of(live.environment)
+    verdict = Verdict.GOOD if health.healthy else Verdict.FAILED
+    if health.healthy and health.seconds >= settings.HEALTH_SLOW:
+        verdict = Verdict.SLOW
+    again = watch.instance == live.instance and watch.verdict == verdict
+    Watch.objects.filter(pk=watch.pk).update(
+        instance=live.instance,
+        verdict=verdict,
+        verdict_since=watch.verdict_since if again else now,
+        count=watch.count + 1 if again else 1,
+        detail=health.detail[:300],
+        seconds=health.seconds,
+    )
+
+
+# Log
+
+
+def _read_log(runtime: Runtime, environment: Environment, now: datetime) -> None:
+    """Look for lines of the level CRITICAL in what was written since the last look; the first one finds the end."""
+    watch = watch_of(environment)
+    unread = Watch.objects.filter(pk=watch.pk, log_read_to=watch.log_read_to)
+    if not watch.log_read_to:
+        unread.update(log_read_to=Reader(environment, Wanted(), runtime).follow("").end)
+        return
+    excerpt = Reader(environment, CRITICAL, runtime).follow(watch.log_read_to)
+    if excerpt.lines:
+        unread.update(log_read_to=excerpt.end, critical_at=excerpt.lines[-1].at or now)
+    elif excerpt.end != watch.log_read_to:
+        unread.update(log_read_to=excerpt.end)
+
+
+# Facts
+
+
+def _settle_all(now: datetime) -> None:
+    busy, lives = _busy(), _lives()
+    unclosed: dict[int, set[AlertKind]] = {}
+    for key, kind in Alert.objects.filter(closed_at=None).values_list("environment_id", "kind"):
+        unclosed.setdefault(key, set()).add(AlertKind(kind))
+    unsaved = without_backup_since(live.environment for live in lives if live.state != EnvironmentState.EMPTY)
+    for live in lives:
+        key = live.environment_id
+        if key in busy:
+            continue
+        found = findings(_facts(live, now, frozenset(unclosed.get(key, ())), unsaved.get(key)))
+        if found or key in unclosed:
+            settle(live.environment, found, now)
+
+
+def _facts(live: Live, now: datetime, unclosed: frozenset[AlertKind], unsaved: datetime | None) -> Facts:
+    watch: Watch | None = getattr(live.environment, "watch", None)
+    check = None
+    if watch and watch.verdict and watch.verdict_since and watch.instance == live.instance:
+        check = Check(Verdict(watch.verdict), watch.detail, watch.seconds, watch.count, watch.verdict_since)
+    return Facts(
+        now=now,
+        running=live.is_running,
+        trouble=live.trouble,
+        check=check,
+        critical_at=watch.critical_at if watch else None,
+        without_backup_since=unsaved,
+        open=unclosed,
+    )
