@@ -312,6 +312,9 @@ def test_activity_shows_what_was_done_by_the_api_with_the_key(world: World) -> N
     key = world.made[0]
     entries = Activity.objects.filter(act__in=(Act.TRANSPORT_ASKED, Act.JOB_DONE)).order_by("pk")
     assert [(e.via, e.key) for e in entries] == [("API", f"CI 1 ({key.prefix}…)"), ("worker", f"CI 1 ({key.prefix}…)")]
-    page = signed_in(world.cast.bob).get("/apps/calc/activity/").content.decode()
-    assert f"by the Deploy API, key CI 1 ({key.prefix}…)" in page
-    assert client.key not in page
+    browser = signed_in(world.cast.bob)
+    for address in ("/apps/calc/activity/", "/apps/calc/environments/test/deployments/1/"):
+        page = browser.get(address).content.decode()
+        assert f"by the Deploy API, key CI 1 ({key.prefix}…)" in page
+        assert client.key not in page
+    assert "by the Deploy API" in browser.get("/apps/calc/environments/test/deployments/").content.decode()
