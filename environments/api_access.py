@@ -110,7 +110,8 @@ def _admit(request: ApiRequest, guard: ApiGuard, kwargs: Mapping[str, Any]) -> N
 def _refuse_key_in_url(request: Any) -> None:
     """SECURITY: addresses end up in the logs of proxies, in histories and in chats."""
     named = any(IN_URL.search(name) for name in request.GET)
-    if named or any(LOOKS_LIKE_KEY.search(value) for value in (request.path, *request.GET.dict().values())):
+    values = [value for _, several in request.GET.lists() for value in several]
+    if named or any(LOOKS_LIKE_KEY.search(text) for text in (request.path, *request.GET, *values)):
         raise ApiRefused(
             Code.KEY_IN_URL,
             f"Send the API key in the header {KEY}, never in the address: addresses are logged on the way."
