@@ -6,6 +6,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from deployments.backups.models import Backup
 from deployments.models import Alert, Job, Package
 from environments.models import App, Environment, Invitation, Membership, NodePermission, Role
 from environments.permissions import Permission
@@ -48,6 +49,13 @@ PAGES = [
     "/apps/calc-{size}/environments/test/deployments/1/roll-back/",
     "/apps/calc-{size}/environments/test/deployments/1/cancel/",
     "/apps/calc-{size}/environments/test/clear/",
+    "/apps/calc-{size}/environments/test/backups/",
+    "/apps/calc-{size}/environments/production/backups/",
+    "/apps/calc-{size}/environments/test/backups/create/",
+    "/apps/calc-{size}/environments/test/backups/upload/",
+    "/apps/calc-{size}/environments/test/backups/1/",
+    "/apps/calc-{size}/environments/production/backups/1/",
+    "/apps/calc-{size}/environments/test/backups/restore/{backup}/",
     "/apps/calc-{size}/environments/test/logs/",
     "/apps/calc-{size}/environments/test/logs/days/",
     "/apps/calc-{size}/environments/production/logs/",
@@ -88,7 +96,24 @@ def fill_team(app: App, size: int) -> None:
     )
     for environment in app.environments.all():
         fill_alerts(environment, size)
+        fill_backups(environment, size)
         Job.objects.create(environment=environment, number=size + 1, kind="restart", asker_name="Alice", via="browser")
+
+
+def fill_backups(environment: Environment, size: int) -> None:
+    Backup.objects.bulk_create(
+        Backup(
+            environment=environment,
+            number=number,
+            job=environment.jobs.last(),
+            kind="nightly",
+            state="completed",
+            creator_name="The portal",
+            expires_at=timezone.now(),
+            from_production=environment.is_production,
+        )
+        for number in range(1, size + 1)
+    )
 
 
 def fill_alerts(environment: Environment, size: int) -> None:
@@ -107,8 +132,10 @@ def cost(client: Client, address: str) -> int:
 def test_a_page_of_an_app_costs_the_same_for_few_and_many(alice: Client) -> None:
     keys = {size: Package.objects.filter(app__slug=f"calc-{size}").earliest("pk").key for size in (FEW, MANY)}
     members = {size: Membership.objects.filter(app__slug=f"calc-{size}").latest("pk").pk for size in keys}
+    backups = {size: Backup.objects.filter(environment__app__slug=f"calc-{size}").earliest("pk").key for size in keys}
+    names = {size: {"package": keys[size], "member": members[size], "backup": backups[size]} for size in keys}
     costs = {
-        page: [cost(alice, page.format(size=size, package=keys[size], member=members[size])) for size in keys]
+        page: [cost(alice, page.format(size=size, **names[size])) for size in keys]
         for page in PAGES
     }
     assert {page: (few, many) for page, (few, many) in costs.items() if few != many} == {}
