@@ -290,6 +290,7 @@ class Nightly(models.Model):
 # They name the models above, by name
 from deployments.backups.models import Backup, ProductionData  # noqa: E402
 from deployments.monitoring.alert_models import Alert, Watch  # noqa: E402
+from deployments.monitoring.models import Measurement, Sampling  # noqa: E402
 
 __all__ = [
     "Alert",
@@ -300,9 +301,11 @@ __all__ = [
     "Job",
     "JobOptions",
     "Live",
+    "Measurement",
     "Nightly",
     "Package",
     "ProductionData",
+    "Sampling",
     "Step",
     "Watch",
     "Worker",

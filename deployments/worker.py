@@ -26,7 +26,9 @@ from deployments.execution import what_runs
 from deployments.journal import end, lasting
 from deployments.models import EventRun, Job, Live
 from deployments.models import Worker as WorkerRow
+from deployments.monitoring import sampling
 from deployments.monitoring.alert_flow import forget_old
+from deployments.monitoring.sampling import Sampler
 from deployments.monitoring.watch import look
 from deployments.reconciliation import reconcile
 from deployments.removal import tidy_up
@@ -89,6 +91,7 @@ class Worker:
             self._spawn(self._upkeep_forever, "upkeep"),
             self._spawn(self._events_forever, "events"),
             self._spawn(self._logs_forever, "logs"),
+            self._spawn(self._sample_forever, "metrics"),
             self._spawn(self._watch_forever, "watch"),
         ]
         log.info("Worker %s is ready.", self.name)
@@ -205,6 +208,12 @@ class Worker:
     def _events_forever(self) -> None:
         while not self._ending.wait(CLOCK):
             self._surviving(lambda: self.run_events(timezone.now()))
+
+    def _sample_forever(self) -> None:
+        sampler, due = Sampler(self.runtime, self.name), time.monotonic()
+        while not self._ending.wait(max(0.0, due - time.monotonic())):
+            due = max(due + sampling.EVERY, time.monotonic())
+            self._surviving(sampler.sample)
 
     def _logs_forever(self) -> None:
         # In a thread of its own: packing a large day takes a while

@@ -122,6 +122,7 @@ ADDRESSES = {
     "deployments:log_lines": MONITORING,
     "deployments:log_days": MONITORING,
     "deployments:log_day": MONITORING,
+    "deployments:metrics": MONITORING,
 }
 # What decides about production without naming it in its address (PORTAL, "The two-factor gate", 2)
 DECIDES_PRODUCTION = {

@@ -1,5 +1,7 @@
 """A page asks the database as often for many rows as for a few: no list costs a query a row."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 from django.test import Client
@@ -7,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from deployments.backups.models import Backup
-from deployments.models import Alert, Job, Package
+from deployments.models import Alert, Job, Measurement, Package
 from environments.models import App, Environment, Invitation, Membership, NodePermission, Role
 from environments.permissions import Permission
 from tests.bench.sample import fill
@@ -15,7 +17,8 @@ from tests.cast import Cast, make_person, signed_in, unlocked
 
 FEW, MANY = 3, 60  # the second is more than a page of any list
 APP_PAGE = "/apps/calc-{size}/"
-AT_MOST = {APP_PAGE: 8}
+METRICS = "/apps/calc-{size}/environments/production/metrics/"
+AT_MOST = {APP_PAGE: 8, METRICS: 8}
 PAGES = [
     APP_PAGE,
     "/apps/calc-{size}/packages/",
@@ -59,6 +62,7 @@ PAGES = [
     "/apps/calc-{size}/environments/test/logs/",
     "/apps/calc-{size}/environments/test/logs/days/",
     "/apps/calc-{size}/environments/production/logs/",
+    METRICS,
     "/apps/calc-{size}/environments/test/options/",
     "/apps/calc-{size}/environments/test/options/events/Trim%20history/",
 ]
@@ -93,6 +97,11 @@ def fill_team(app: App, size: int) -> None:
             expires_at=timezone.now(),
         )
         for number in range(size)
+    )
+    Measurement.objects.bulk_create(
+        Measurement(environment=environment, span=600, slot=slot, at=timezone.now() - slot * timedelta(minutes=10))
+        for environment in app.environments.all()
+        for slot in range(size)
     )
     for environment in app.environments.all():
         fill_alerts(environment, size)

@@ -10,9 +10,7 @@ from deployments.runtimes import visits
 from deployments.runtimes.base import Instance, Measured, Traffic
 from tests.deployments.node import HOST, LocalNode, wait_until
 
-BUSY = (
-    "import time\nkept = b'x' * (64 << 20)\nwhile time.process_time() < 0.5: pass\ntime.sleep(600)\n"
-)
+BUSY = "import time\nkept = b'x' * (64 << 20)\nwhile time.process_time() < 0.5: pass\ntime.sleep(600)\n"
 MIB = 1024**2
 
 

@@ -1,0 +1,186 @@
+"""How an environment fares, as pictures over an hour, a day, a week or a month, with a table behind each."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
+
+from deployments.monitoring import metrics
+from deployments.monitoring.charts import Drawing, Line, draw
+from deployments.monitoring.metrics import Series, Stretch
+from deployments.monitoring.ranges import RANGES, Range
+from environments.access import AppRequest, requires
+from environments.permissions import Permission
+from portal.templatetags.portal import filesize
+
+LABELS = 4  # moments below a picture
+Value = Callable[[Stretch], float | None]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One line of a picture and the column of its table."""
+
+    name: str
+    value: Value
+    kind: str = "a"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What one picture shows: its columns, how a value is written, what a screen reader and a hint say."""
+
+    name: str
+    hint: str
+    columns: Sequence[Column]
+    words: Callable[[float], str]
+    base: float = 10
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture with its drawing, what is so now, and the rows of its table."""
+
+    picture: Picture
+    drawing: Drawing
+    now: str
+    rows: SafeString
+
+
+@requires(Permission.MONITORING)
+@require_safe
+def metrics_page(request: AppRequest, app: str, environment: str) -> HttpResponse:
+    wanted = RANGES.get(request.GET.get("range", ""), RANGES["day"])
+    series = metrics.read(request.environment, wanted, timezone.now())
+    context = {
+        "wanted": wanted,
+        "ranges": RANGES.values(),
+        "pictures": [] if series.is_empty else _shown(series, wanted),
+        "moments": [_short(series.moment(wanted.count * part // LABELS), wanted) for part in range(LABELS + 1)],
+        "active": "metrics",
+    }
+    return render(request, "deployments/monitoring/metrics.html", context)
+
+
+def _shown(series: Series, wanted: Range) -> list[Shown]:
+    rows = series.grouped(wanted.rows_of)
+    moments = [_short(rows.moment(place), wanted, whole=True) for place in range(len(rows.stretches))]
+    return [_show(picture, series, rows, moments) for picture in _pictures(wanted)]
+
+
+def _show(picture: Picture, series: Series, rows: Series, moments: list[str]) -> Shown:
+    lines = [Line(column.name, series.values(column.value), column.kind) for column in picture.columns]
+    drawing = draw(lines, picture.words, picture.base)
+    now = [f"{line.name.lower()} {picture.words(last)}" for line in lines if (last := _last(line.values)) is not None]
+    return Shown(picture, drawing, ", ".join(now), _table(picture, rows, moments))
+
+
+def _table(picture: Picture, rows: Series, moments: list[str]) -> SafeString:
+    """Write the rows, newest first; here and not in a template, which takes five times as long."""
+    cells = [rows.values(column.value) for column in picture.columns]
+    return format_html_join(
+        "",
+        '<tr><th scope="row">{}</th>{}</tr>',
+        (
+            (moments[place], format_html_join("", "<td>{}</td>", ((_word(picture, each[place]),) for each in cells)))
+            for place in reversed(range(len(moments)))
+            if rows.stretches[place]
+        ),
+    )
+
+
+def _word(picture: Picture, value: float | None) -> str:
+    return "–" if value is None else picture.words(value)
+
+
+def _last(values: Sequence[float | None]) -> float | None:
+    return next((value for value in reversed(values) if value is not None), None)
+
+
+def _short(at: datetime, wanted: Range, whole: bool = False) -> str:
+    local = timezone.localtime(at)
+    if wanted.name in ("hour", "day"):
+        return f"{local:%H:%M}"
+    return f"{local:%a %-d %b}, {local:%H:%M}" if whole else f"{local:%-d %b}"
+
+
+def _pictures(wanted: Range) -> list[Picture]:
+    minutes = wanted.span / 60
+
+    def rate(place: int) -> Value:
+        return lambda stretch: stretch.statuses[place] / minutes
+
+    return [
+        Picture(
+            "Requests",
+            "A minute, by status",
+            [
+                Column("2xx", rate(1), "a"),
+                Column("3xx", rate(2), "b"),
+                Column("4xx", rate(3), "c"),
+                Column("5xx", rate(4), "d"),
+            ],
+            _number,
+        ),
+        Picture(
+            "Answer time",
+            "Of the requests of visitors",
+            [
+                Column("Half within", lambda stretch: stretch.answered_within(0.5), "a"),
+                Column("95 % within", lambda stretch: stretch.answered_within(0.95), "b"),
+            ],
+            _time,
+        ),
+        Picture(
+            "Health check",
+            "How long the app takes to say that it is well, every 15 seconds",
+            [
+                Column("Mean", lambda stretch: stretch.check_mean, "a"),
+                Column("Slowest", lambda stretch: stretch.check_worst, "b"),
+            ],
+            _time,
+        ),
+        Picture("Processor", "Of one processor", [Column("Used", lambda stretch: stretch.processor_share)], _percent),
+        Picture(
+            "Memory",
+            "Of all processes of the app",
+            [
+                Column("Mean", lambda stretch: stretch.memory_mean, "a"),
+                Column("Most", lambda stretch: stretch.memory_most, "b"),
+            ],
+            _bytes,
+            1024,
+        ),
+        Picture("Storage", "Files and database", [Column("Used", lambda stretch: stretch.storage)], _bytes, 1024),
+        Picture(
+            "Restarts and failed checks",
+            "The app ended by itself and was started again, or was not well",
+            [
+                Column("Restarts", lambda stretch: stretch.restarts, "d"),
+                Column("Failed checks", lambda stretch: stretch.failures, "c"),
+            ],
+            _number,
+        ),
+    ]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+
+
+def _percent(value: float) -> str:
+    return f"{_number(value)} %"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{_number(seconds * 1000)} ms"
+
+
+def _bytes(value: float) -> str:
+    return filesize(int(value))
