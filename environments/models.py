@@ -223,6 +223,15 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         reach = models.Exists(chosen.filter(apikey=models.OuterRef("pk")))
         return self.filter(reach, ~models.Exists(distrusted))
 
+    def lose(self, members: "models.QuerySet[Membership]") -> None:
+        """Take the apps of these members off their keys.
+
+        SECURITY: a key dies with membership and role (SECURITY, "People and keys"): who comes back makes a new one.
+        """
+        for through, app in ((ApiKey.apps.through, "app"), (ApiKey.production.through, "environment__app")):
+            lost = members.filter(user=models.OuterRef("apikey__user"), app=models.OuterRef(app))
+            through.objects.filter(models.Exists(lost)).delete()
+
 
 class ApiKey(models.Model):
     """What a CI system proves itself with to the Deploy API, in its person's name. Only its SHA-256 is kept.

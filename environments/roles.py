@@ -13,7 +13,7 @@ from accounts.acts import Act
 from environments.authority import NotPermitted
 from environments.flows import CREATORS_ROLE
 from environments.held import for_the_record, permissions_held
-from environments.models import App, HandOver, Invitation, Membership, NodePermission, Role
+from environments.models import ApiKey, App, HandOver, Invitation, Membership, NodePermission, Role
 
 NAMED = 5  # apps in a sentence
 
@@ -113,6 +113,7 @@ def _take_permissions(by: Actor, role: Role) -> None:
         record_each(Act.ROLE_LOST_DEPLOYS, by, _lost(team, held), app=app)
     NodePermission.objects.filter(membership__role=role).delete()
     HandOver.objects.filter(offered_to__role=role).delete()
+    ApiKey.objects.all().lose(Membership.objects.filter(role=role))
 
 
 def _lost(team: Iterable[Membership], held: Any) -> list[tuple[str, Any, Any]]:

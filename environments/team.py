@@ -12,7 +12,7 @@ from accounts.acts import Act
 from accounts.models import User
 from environments.authority import NotPermitted, need_window_for
 from environments.held import for_the_record, permissions_held
-from environments.models import App, HandOver, Membership, NodePermission, Role
+from environments.models import ApiKey, App, HandOver, Membership, NodePermission, Role
 
 # Who may manage a team: the right of the SCRUM Master's role, and the Technical Contact
 MANAGES = Q(user__is_active=True) & (Q(role__manages_team=True) | Q(app__technical_contact=F("user")))
@@ -116,10 +116,14 @@ def leave(member: Membership, by: Actor) -> None:
 
 
 def take_permissions(member: Membership) -> dict[str, Any]:
-    """Delete what was set for a member; gives what they held, to record. An offer to hand over to them goes, too."""
+    """Delete what was set for a member; gives what they held, to record.
+
+    An offer to hand over to them goes, too, and their API keys lose the app.
+    """
     held = permissions_held([member])[member.pk]
     NodePermission.objects.filter(membership=member).delete()
     HandOver.objects.filter(offered_to=member).delete()
+    ApiKey.objects.all().lose(Membership.objects.filter(pk=member.pk))
     return for_the_record(held)
 
 

@@ -11,11 +11,12 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.acts import Act
-from accounts.models import Activity, Interrupted
-from environments import api_keys, flows
+from accounts.models import Activity, Interrupted, User
+from environments import api_keys, flows, roles, team
+from environments.access import may
 from environments.api_keys import KeyRefused, fingerprint
 from environments.authority import NotPermitted
-from environments.models import ApiKey
+from environments.models import ApiKey, Membership, Role
 from environments.permissions import Permission
 from tests.cast import PASSWORD, Cast, signed_in, unlock, unlocked
 from tests.deployments.fakes import actor_with_window
@@ -206,3 +207,26 @@ def test_what_a_page_of_keys_costs_does_not_grow(cast: Cast, django_assert_max_n
         make(cast, name=f"CI {number}")
     with django_assert_max_num_queries(6):
         client.get(KEYS)
+
+
+@pytest.mark.parametrize("way", ["removed", "another role", "the role itself"])
+def test_a_key_dies_with_membership_and_role_and_does_not_come_back_with_them(cast: Cast, way: str) -> None:
+    _, text = make(cast, by=Actor(cast.bob))
+    alice, bob = actor_with_window(cast.alice), Membership.objects.get(app=cast.app, user=cast.bob)
+    before, owner = bob.role, Actor(User.objects.create_superuser("root@example.org", name="Root"))
+    if way == "removed":
+        team.remove(bob, alice)
+        flows.add_member(cast.app, alice, cast.bob, before)
+    elif way == "another role":
+        team.change_role(bob, alice, Role.objects.get(name="End-user"))
+        team.change_role(Membership.objects.get(pk=bob.pk), alice, before)
+    else:
+        for deploys in (False, True):
+            role = Role.objects.get(pk=before.pk)
+            role.deploys = deploys
+            roles.save_role(owner, role)
+    assert may(cast.bob, cast.test, Permission.API)
+    key = api_keys.authenticate(cast.bob.email, text)
+    assert key is not None
+    assert not key.apps.exists()
+    assert not api_keys.still_carries(key.pk, cast.test)
