@@ -26,8 +26,8 @@ from deployments.execution import what_runs
 from deployments.journal import end, lasting
 from deployments.models import EventRun, Job, Live
 from deployments.models import Worker as WorkerRow
-from deployments.monitoring import sampling
 from deployments.monitoring.alert_flow import forget_old
+from deployments.monitoring.ranges import EVERY
 from deployments.monitoring.sampling import Sampler
 from deployments.monitoring.watch import look
 from deployments.reconciliation import reconcile
@@ -212,7 +212,7 @@ class Worker:
     def _sample_forever(self) -> None:
         sampler, due = Sampler(self.runtime, self.name), time.monotonic()
         while not self._ending.wait(max(0.0, due - time.monotonic())):
-            due = max(due + sampling.EVERY, time.monotonic())
+            due = max(due + EVERY, time.monotonic())
             self._surviving(sampler.sample)
 
     def _logs_forever(self) -> None:

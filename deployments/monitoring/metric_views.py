@@ -71,7 +71,7 @@ def metrics_page(request: AppRequest, app: str, environment: str) -> HttpRespons
 def _shown(series: Series, wanted: Range) -> list[Shown]:
     rows = series.grouped(wanted.rows_of)
     moments = [_short(rows.moment(place), wanted, whole=True) for place in range(len(rows.stretches))]
-    return [_show(picture, series, rows, moments) for picture in _pictures(wanted)]
+    return [_show(picture, series, rows, moments) for picture in PICTURES]
 
 
 def _show(picture: Picture, series: Series, rows: Series, moments: list[str]) -> Shown:
@@ -110,66 +110,6 @@ def _short(at: datetime, wanted: Range, whole: bool = False) -> str:
     return f"{local:%a %-d %b}, {local:%H:%M}" if whole else f"{local:%-d %b}"
 
 
-def _pictures(wanted: Range) -> list[Picture]:
-    minutes = wanted.span / 60
-
-    def rate(place: int) -> Value:
-        return lambda stretch: stretch.statuses[place] / minutes
-
-    return [
-        Picture(
-            "Requests",
-            "A minute, by status",
-            [
-                Column("2xx", rate(1), "a"),
-                Column("3xx", rate(2), "b"),
-                Column("4xx", rate(3), "c"),
-                Column("5xx", rate(4), "d"),
-            ],
-            _number,
-        ),
-        Picture(
-            "Answer time",
-            "Of the requests of visitors",
-            [
-                Column("Half within", lambda stretch: stretch.answered_within(0.5), "a"),
-                Column("95 % within", lambda stretch: stretch.answered_within(0.95), "b"),
-            ],
-            _time,
-        ),
-        Picture(
-            "Health check",
-            "How long the app takes to say that it is well, every 15 seconds",
-            [
-                Column("Mean", lambda stretch: stretch.check_mean, "a"),
-                Column("Slowest", lambda stretch: stretch.check_worst, "b"),
-            ],
-            _time,
-        ),
-        Picture("Processor", "Of one processor", [Column("Used", lambda stretch: stretch.processor_share)], _percent),
-        Picture(
-            "Memory",
-            "Of all processes of the app",
-            [
-                Column("Mean", lambda stretch: stretch.memory_mean, "a"),
-                Column("Most", lambda stretch: stretch.memory_most, "b"),
-            ],
-            _bytes,
-            1024,
-        ),
-        Picture("Storage", "Files and database", [Column("Used", lambda stretch: stretch.storage)], _bytes, 1024),
-        Picture(
-            "Restarts and failed checks",
-            "The app ended by itself and was started again, or was not well",
-            [
-                Column("Restarts", lambda stretch: stretch.restarts, "d"),
-                Column("Failed checks", lambda stretch: stretch.failures, "c"),
-            ],
-            _number,
-        ),
-    ]
-
-
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
 
@@ -184,3 +124,61 @@ def _time(seconds: float) -> str:
 
 def _bytes(value: float) -> str:
     return filesize(int(value))
+
+
+def _rate(status: int) -> Value:
+    return lambda stretch: stretch.requests(status)
+
+
+PICTURES = [
+    Picture(
+        "Requests",
+        "A minute, by status",
+        [
+            Column("2xx", _rate(2), "a"),
+            Column("3xx", _rate(3), "b"),
+            Column("4xx", _rate(4), "c"),
+            Column("5xx", _rate(5), "d"),
+        ],
+        _number,
+    ),
+    Picture(
+        "Answer time",
+        "Of the requests of visitors",
+        [
+            Column("Half within", lambda stretch: stretch.answered_within(0.5), "a"),
+            Column("95 % within", lambda stretch: stretch.answered_within(0.95), "b"),
+        ],
+        _time,
+    ),
+    Picture(
+        "Health check",
+        "How long the app takes to say that it is well, every 15 seconds",
+        [
+            Column("Mean", lambda stretch: stretch.check_mean, "a"),
+            Column("Slowest", lambda stretch: stretch.check_worst, "b"),
+        ],
+        _time,
+    ),
+    Picture("Processor", "Of one processor", [Column("Used", lambda stretch: stretch.processor_share)], _percent),
+    Picture(
+        "Memory",
+        "Of all processes of the app",
+        [
+            Column("Mean", lambda stretch: stretch.memory_mean, "a"),
+            Column("Most", lambda stretch: stretch.memory_most, "b"),
+        ],
+        _bytes,
+        1024,
+    ),
+    Picture("Storage", "Files and database", [Column("Used", lambda stretch: stretch.storage)], _bytes, 1024),
+    Picture(
+        "Restarts and failed checks",
+        "The app ended by itself and was started again, or was not well",
+        [
+            Column("Restarts", lambda stretch: stretch.restarts, "d"),
+            Column("Failed checks", lambda stretch: stretch.failures, "c"),
+        ],
+        _number,
+    ),
+]

@@ -6,14 +6,17 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 
 from deployments.monitoring.models import Measurement, no_latencies, no_statuses
-from deployments.monitoring.ranges import Range
+from deployments.monitoring.ranges import EVERY, Range
 from deployments.runtimes.base import QUICKER_THAN
 from environments.models import Environment
 
 
 @dataclass
 class Stretch:
-    """What was measured in a stretch of time; several can be added up to a longer one. Fields as `Measurement`'s."""
+    """What was measured in a stretch of time; several can be added up to a longer one. Fields as `Measurement`'s.
+
+    `length` is how many seconds of it are over.
+    """
 
     looks: int = 0
     seconds: float = 0
@@ -28,6 +31,7 @@ class Stretch:
     check_slowest: float = 0
     statuses: list[int] = field(default_factory=no_statuses)
     latencies: list[int] = field(default_factory=no_latencies)
+    length: float = 0
 
     def __add__(self, other: "Stretch") -> "Stretch":
         return Stretch(
@@ -44,6 +48,7 @@ class Stretch:
             max(self.check_slowest, other.check_slowest),
             [a + b for a, b in zip(self.statuses, other.statuses, strict=True)],
             [a + b for a, b in zip(self.latencies, other.latencies, strict=True)],
+            self.length + other.length,
         )
 
     @property
@@ -67,9 +72,9 @@ class Stretch:
     def check_worst(self) -> float | None:
         return self.check_slowest if self.checks else None
 
-    @property
-    def requests(self) -> int:
-        return sum(self.statuses)
+    def requests(self, status: int) -> float:
+        """Give the requests a minute with a status of that class (2 for 200 to 299)."""
+        return 60 * self.statuses[status - 1] / self.length if self.length else 0.0
 
     def answered_within(self, part: float) -> float | None:
         """Give the seconds within which this part of all requests was answered, between the bounds that are counted."""
@@ -85,7 +90,7 @@ class Stretch:
         return bounds[-1]
 
 
-FIELDS = [each.name for each in fields(Stretch)]
+FIELDS = [each.name for each in fields(Stretch) if each.name != "length"]
 
 
 @dataclass(frozen=True)
@@ -125,5 +130,7 @@ def read(environment: Environment, wanted: Range, now: datetime) -> Series:
     for at, *values in rows.values_list("at", *FIELDS):
         place = int((at - first).total_seconds()) // wanted.span
         if 0 <= place < wanted.count:
-            stretches[place] = Stretch(*values)
+            # Just begun, it is as long as the portal looks for once
+            length = min(wanted.span, max(EVERY, (now - at).total_seconds()))
+            stretches[place] = Stretch(*values, length=length)
     return Series(first, wanted.span, stretches)

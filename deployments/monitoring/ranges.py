@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+EVERY = 15.0  # seconds between two looks
 MINUTE, HOUR = 60, 3600  # seconds
 
 

@@ -25,7 +25,6 @@ from environments.models import Environment
 
 log = logging.getLogger(__name__)
 
-EVERY = 15.0  # seconds
 TURN = timedelta(seconds=45)  # after three that were left out another worker measures
 GAP = 90.0  # seconds; what was used in a longer time between two looks is in no stretch
 ANSWER_WITHIN = 5.0  # seconds; a check that takes longer has failed

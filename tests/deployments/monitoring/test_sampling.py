@@ -8,8 +8,8 @@ from django.db import DatabaseError
 
 from deployments.models import Live, Measurement, Sampling
 from deployments.monitoring import metrics, sampling
-from deployments.monitoring.ranges import RANGES
-from deployments.monitoring.sampling import EVERY, TURN, Sampler
+from deployments.monitoring.ranges import EVERY, RANGES
+from deployments.monitoring.sampling import TURN, Sampler
 from deployments.runtimes.base import Instance, Spec, Traffic
 from deployments.states import EnvironmentState
 from tests.cast import Cast
