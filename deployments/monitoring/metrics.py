@@ -130,7 +130,7 @@ def read(environment: Environment, wanted: Range, now: datetime) -> Series:
     for at, *values in rows.values_list("at", *FIELDS):
         place = int((at - first).total_seconds()) // wanted.span
         if 0 <= place < wanted.count:
+            stretches[place] = stretch = Stretch(*values)
             # Just begun, it is as long as the portal looks for once
-            length = min(wanted.span, max(EVERY, (now - at).total_seconds()))
-            stretches[place] = Stretch(*values, length=length)
+            stretch.length = min(wanted.span, max(EVERY, (now - at).total_seconds()))
     return Series(first, wanted.span, stretches)
