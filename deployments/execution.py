@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two health checks
 ANSWER_WITHIN = 5.0  # seconds that one health check may take
 FULL = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM = "There is not enough room on the portal's disk. Tell whoever operates the portal."
 UNEXPECTED = "Something went wrong in the portal itself; its log says more."
 
 
@@ -54,9 +55,10 @@ def carry_out_as(execution: "Execution") -> None:
         journal.finish(JobState.INTERRUPTED, f"The portal was stopped meanwhile. {execution.fall_back()}")
     except (Failed, RuntimeFailure) as reason:
         journal.finish(JobState.FAILED, f"{reason} {execution.fall_back()}")
-    except Exception:
+    except Exception as error:
         log.exception("%s (%s) failed unexpectedly.", job, job.pk)
-        journal.finish(JobState.FAILED, f"{UNEXPECTED} {execution.fall_back()}")
+        full = isinstance(error, OSError) and error.errno in FULL
+        journal.finish(JobState.FAILED, f"{NO_ROOM if full else UNEXPECTED} {execution.fall_back()}")
 
 
 class Execution:
@@ -76,7 +78,7 @@ class Execution:
         self.before: Package | None = None
         self.package: Package | None = None
         self.options, self.old_options = Options(), Options()
-        self.started = self.switched = self.old_stopped = False
+        self.started = self.led = self.switched = self.old_stopped = False
 
     def run(self) -> None:
         with self.journal.step(StepName.CHECK):
@@ -120,17 +122,28 @@ class Execution:
     def fall_back(self) -> str:
         """Undo what was begun, bring the old one back where it was stopped, and say what runs now."""
         try:
+            if self.led and not self.switched and not self.old_stopped:
+                # The address had moved and the row could not be written: nobody must be led to what is ended next
+                self.runtime.route(self.environment.host, self.old)
+            said = again = ""
             if self.started and not self.switched:
-                self._note_output()
+                said = self.runtime.output(self.new)
                 self.runtime.stop(self.new, settings.STOP_GRACE)
             if self.old and self.old_stopped and not self.switched:
                 self._start_instance(self.old, cast(Package, self.before), self.old_options)
                 self.runtime.route(self.environment.host, self.old)
-                return f"{self.before} runs again."
+                self.old_stopped, again = False, f"{self.before} runs again."
+            # Last, because it may take minutes where the database is away or full
+            if said:
+                self.journal.note(StepName.HEALTH, said)
+            if again:
+                return again
             if not self.started and not self.before:
                 return "Nothing was changed."
         except Exception:
             log.exception("%s (%s) could not be undone; the worker tries again.", self.job, self.job.pk)
+            if self.old_stopped and not self.switched:
+                return f"{self.before} could not be started again yet; the portal goes on trying."
         return what_runs(lasting(lambda: _live(self.job)))
 
     def _check(self) -> None:
@@ -276,6 +289,7 @@ class Execution:
                 if self.job.restores_options:
                     adopt(self.environment, asker_of(self.job), self.options)
                 self.runtime.route(self.environment.host, None if stops else self.new)
+                self.led = True
 
         lasting(switch)
         self.switched = True
