@@ -1,4 +1,4 @@
-"""Production is backed up, changed and restored with the code asked for in the middle; its data go to Test as a file."""
+"""Production is backed up, changed and restored, the code asked for in the middle; its data go to Test as a file."""
 
 import re
 from pathlib import Path
