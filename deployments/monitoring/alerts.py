@@ -12,7 +12,7 @@ FAILED_CHECKS, SLOW_CHECKS = 2, 4  # in a row before it is a matter: one answer 
 GOOD_CHECKS = 2  # in a row before it is none any more
 SILENT_AFTER = timedelta(minutes=15)  # without another CRITICAL line the matter is over
 RESTARTS, RESTARTS_WITHIN = 3, timedelta(minutes=10)  # fewer are accidents
-FULL, NOT_FULL_ANY_MORE = 0.9, 0.85  # of what it may use; between them an alert stays as it is
+FULL, NOT_FULL_ANY_MORE = 0.9, 0.85  # of the room there is; between them an alert stays as it is
 BACKUP_WITHIN = timedelta(hours=26)  # a night and two hours for it (issue 6, point 7)
 MIB = 1024**2
 
@@ -44,7 +44,8 @@ class Facts:
     """How an environment is at a moment. What is not known is None, and raises nothing.
 
     `trouble` says how what should run ended by itself. `restarts` counts the starts
-    after an unexpected end within RESTARTS_WITHIN. `used` and `limit` are bytes.
+    after an unexpected end within RESTARTS_WITHIN. `used` and `limit`
+    are bytes: what is stored, and that with what is free.
     `without_backup_since` is set where a backup is due each night. `open` are the kinds of which an alert is open.
     """
 
@@ -152,7 +153,7 @@ def storage(facts: Facts) -> Finding | None:
         return None
     return Finding(
         AlertKind.STORAGE,
-        f"Its data use {facts.used / facts.limit:.0%} of the {facts.limit // MIB:,} MiB that they may.",
+        f"Its data use {facts.used / facts.limit:.0%} of the room there is for them, {facts.limit // MIB:,} MiB.",
         "Remove what the app does not need, or ask whoever operates the portal for more.",
     )
 

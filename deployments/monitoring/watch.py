@@ -5,21 +5,26 @@ does to them is meant.
 """
 
 import logging
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from django.conf import settings
+from django.db.models import OuterRef, QuerySet, Subquery, Sum
 
 from accounts.secrets import Unreadable
 from deployments.models import Job, Live
 from deployments.monitoring.alert_flow import settle
 from deployments.monitoring.alert_kinds import AlertKind
 from deployments.monitoring.alert_models import Alert, Watch
-from deployments.monitoring.alerts import Check, Facts, Verdict, findings
+from deployments.monitoring.alerts import RESTARTS_WITHIN, Check, Facts, Verdict, findings
 from deployments.monitoring.levels import Level
 from deployments.monitoring.logs import Reader, Wanted
+from deployments.monitoring.models import Measurement
+from deployments.monitoring.ranges import MINUTE
 from deployments.monitoring.unsaved import without_backup_since
 from deployments.option_flows import started_with
 from deployments.runtimes.base import Health, Instance, Runtime, RuntimeFailure
@@ -43,8 +48,8 @@ def look(runtime: Runtime, now: datetime) -> None:
     _settle_all(now)
 
 
-def _lives() -> list[Live]:
-    return list(Live.objects.select_related("environment__app", "environment__watch", "package").order_by("pk"))
+def _lives() -> QuerySet[Live]:
+    return Live.objects.select_related("environment__app", "environment__watch", "package").order_by("pk")
 
 
 def _busy() -> set[int]:
@@ -138,7 +143,7 @@ def _read_log(runtime: Runtime, environment: Environment, now: datetime) -> None
 
 
 def _settle_all(now: datetime) -> None:
-    busy, lives = _busy(), _lives()
+    busy, lives, room = _busy(), list(_measured(_lives(), now)), _room()
     unclosed: dict[int, set[AlertKind]] = {}
     for key, kind in Alert.objects.filter(closed_at=None).values_list("environment_id", "kind"):
         unclosed.setdefault(key, set()).add(AlertKind(kind))
@@ -147,12 +152,27 @@ def _settle_all(now: datetime) -> None:
         key = live.environment_id
         if key in busy:
             continue
-        found = findings(_facts(live, now, frozenset(unclosed.get(key, ())), unsaved.get(key)))
+        found = findings(_facts(live, now, room, frozenset(unclosed.get(key, ())), unsaved.get(key)))
         if found or key in unclosed:
             settle(live.environment, found, now)
 
 
-def _facts(live: Live, now: datetime, unclosed: frozenset[AlertKind], unsaved: datetime | None) -> Facts:
+def _measured(lives: QuerySet[Live], now: datetime) -> QuerySet[Live]:
+    """Add what was measured (`deployments.monitoring.sampling`): what is stored, how often it was started again."""
+    minutes = Measurement.objects.filter(environment=OuterRef("environment"), span=MINUTE).order_by("-at")
+    lately = minutes.filter(at__gt=now - RESTARTS_WITHIN).order_by().values("environment")
+    return lives.annotate(
+        stored=Subquery(minutes.filter(storage__isnull=False).values("storage")[:1]),
+        restarts=Subquery(lately.annotate(sum=Sum("restarts")).values("sum")),
+    )
+
+
+def _room() -> int:
+    """Give the bytes that apps may still write: what is free, without the portal's reserve."""
+    return max(0, shutil.disk_usage(settings.VAR).free - int(settings.DISK_RESERVE_BYTES))
+
+
+def _facts(live: Any, now: datetime, room: int, unclosed: frozenset[AlertKind], unsaved: datetime | None) -> Facts:
     watch: Watch | None = getattr(live.environment, "watch", None)
     check = None
     if watch and watch.verdict and watch.verdict_since and watch.instance == live.instance:
@@ -163,6 +183,9 @@ def _facts(live: Live, now: datetime, unclosed: frozenset[AlertKind], unsaved: d
         trouble=live.trouble,
         check=check,
         critical_at=watch.critical_at if watch else None,
+        restarts=live.restarts,
+        used=live.stored,
+        limit=None if live.stored is None else live.stored + room,
         without_backup_since=unsaved,
         open=unclosed,
     )

@@ -1,6 +1,7 @@
 """Alerts open and close once, however many workers look, and tell those who receive them, as things stand now."""
 
 import re
+import shutil
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from deployments.flows import request_job
-from deployments.models import Alert, Backup, Job, Live, Watch
+from deployments.models import Alert, Backup, Job, Live, Measurement, Watch
 from deployments.monitoring import watch
 from deployments.monitoring.alert_flow import forget_old, receivers_of, settle
 from deployments.monitoring.alert_kinds import AlertKind
@@ -269,9 +270,9 @@ def test_jobs_raise_nothing(running: Environment, runtime: Watched, told: Any, c
         assert told(watch.look, runtime, later(seconds=seconds)) == []
     assert not Alert.objects.exists()
     Job.objects.filter(pk=job.pk).update(state=JobState.QUEUED, worker="")
+    runtime.health = Health(True, "It answered 200.", 0.01)
     assert Worker(runtime, "tester").run_once()
     reconcile(runtime)
-    runtime.health = Health(True, "It answered 200.", 0.01)
     for seconds in range(300, 600, 10):
         assert told(watch.look, runtime, later(seconds=seconds)) == []
 
@@ -344,6 +345,32 @@ def test_a_critical_line_is_an_alert_that_quotes_nothing_of_it(
     assert "42" not in re.sub(r"\d\d:\d\d", "", str(mail.outbox[-1].body))
     assert told(watch.look, runtime, later(minutes=14)) == []
     assert len(told(watch.look, runtime, later(minutes=16))) == 1
+
+
+def measure(environment: Environment, minutes_ago: int, **values: Any) -> None:
+    at = later(minutes=-minutes_ago)
+    Measurement.objects.create(environment=environment, span=60, slot=minutes_ago, at=at, **values)
+
+
+def test_an_app_that_is_started_again_and_again(running: Environment, runtime: Watched, told: Any) -> None:
+    measure(running, 11, restarts=5)
+    measure(running, 4, restarts=1)
+    measure(running, 3, restarts=1)
+    assert told(watch.look, runtime, timezone.now()) == []
+    measure(running, 1, restarts=1)
+    assert told(watch.look, runtime, timezone.now()) == [("alice@example.org", "Calc, Test: Restarts again and again")]
+    assert len(told(watch.look, runtime, later(minutes=10))) == 1
+
+
+def test_storage_that_is_nearly_full(running: Environment, runtime: Watched, told: Any, settings: Any) -> None:
+    free = shutil.disk_usage(settings.VAR).free
+    settings.DISK_RESERVE_BYTES = free - 1024**3  # a GiB is left for apps
+    measure(running, 2, storage=4 * 1024**3)
+    assert told(watch.look, runtime, timezone.now()) == []
+    measure(running, 1, storage=40 * 1024**3)
+    assert told(watch.look, runtime, timezone.now()) == [("alice@example.org", "Calc, Test: Storage nearly full")]
+    measure(running, 0, storage=2 * 1024**3)
+    assert len(told(watch.look, runtime, timezone.now())) == 1
 
 
 def test_a_runtime_that_is_away_raises_nothing_and_stops_nothing(
