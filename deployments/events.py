@@ -5,12 +5,13 @@ at keeps what was due meanwhile from being run in a burst later. One run of an e
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from deployments.execution import spec_of
@@ -33,6 +34,7 @@ MOST_COUNTED = 1000
 CLOCK = 1  # the row's id
 STILL_RUNS = "The run before had not ended yet."
 ENDED_WITH_WORKER = "The portal was stopped, or its worker ended, while it ran."
+NOT_KEPT = "The database took no word of how it ended."
 NOT_THERE = "What ran on the environment was stopped or replaced before it began."
 
 
@@ -91,7 +93,12 @@ def carry_out_event(run: EventRun, runtime: Runtime) -> None:
 
 def interrupt_runs_of(worker: str) -> None:
     """Mark what a worker left unfinished."""
-    _interrupt(worker=worker)
+    _interrupt(EventRun.objects.filter(worker=worker), ENDED_WITH_WORKER)
+
+
+def interrupt_runs_given_up(worker: str, at_work: Collection[int], before: datetime) -> None:
+    """Mark what a living worker began before then and is not at any more: its end could not be written down."""
+    _interrupt(EventRun.objects.filter(worker=worker, started_at__lt=before).exclude(pk__in=at_work), NOT_KEPT)
 
 
 def interrupt_runs_of_the_dead(alive_since: datetime) -> None:
@@ -99,12 +106,11 @@ def interrupt_runs_of_the_dead(alive_since: datetime) -> None:
     alive = WorkerRow.objects.filter(heartbeat__gte=alive_since).values_list("name", flat=True)
     left = EventRun.objects.filter(state=RunState.RUNNING).exclude(worker__in=list(alive))
     for worker in set(left.values_list("worker", flat=True)):
-        _interrupt(worker=worker)
+        interrupt_runs_of(worker)
 
 
-def _interrupt(worker: str) -> None:
-    runs = EventRun.objects.filter(state=RunState.RUNNING, worker=worker)
-    runs.update(state=RunState.INTERRUPTED, ended_at=timezone.now(), result=ENDED_WITH_WORKER)
+def _interrupt(runs: QuerySet[EventRun], why: str) -> None:
+    runs.filter(state=RunState.RUNNING).update(state=RunState.INTERRUPTED, ended_at=timezone.now(), result=why)
 
 
 def _all_due(looked_at: datetime, now: datetime) -> Iterator[Due]:

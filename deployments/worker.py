@@ -21,7 +21,13 @@ from django.utils import timezone
 from accounts.upkeep import forget_what_ran_out
 from deployments.backups.carry_out import carry_out
 from deployments.backups.nightly import look_after
-from deployments.events import carry_out_event, interrupt_runs_of, interrupt_runs_of_the_dead, take_due
+from deployments.events import (
+    carry_out_event,
+    interrupt_runs_given_up,
+    interrupt_runs_of,
+    interrupt_runs_of_the_dead,
+    take_due,
+)
 from deployments.execution import what_runs
 from deployments.journal import end, lasting
 from deployments.models import EventRun, Job, Live
@@ -71,6 +77,7 @@ class Worker:
         self.name = name
         self._ending = threading.Event()
         self._jobs: list[tuple[int, threading.Thread]] = []  # what this worker is at, each job's id with its thread
+        self._event_runs: list[tuple[int, threading.Thread]] = []
         self._events = threading.BoundedSemaphore(MOST_EVENTS_AT_ONCE)
         self._events_of: dict[int, threading.BoundedSemaphore] = {}
         self._distrust_beats_until = 0.0
@@ -119,9 +126,11 @@ class Worker:
 
     def run_events(self, now: datetime) -> None:
         """Begin what is due, each in a thread of its own."""
+        self._event_runs = [(run, thread) for run, thread in self._event_runs if thread.is_alive()]
         for run in take_due(self.name, now):
             app = self._events_of.setdefault(run.environment.app_id, threading.BoundedSemaphore(MOST_EVENTS_OF_AN_APP))
-            self._spawn(partial(self._run_event, run, app), f"event-{run.pk}", daemon=True)
+            thread = self._spawn(partial(self._run_event, run, app), f"event-{run.pk}", daemon=True)
+            self._event_runs.append((run.pk, thread))
 
     def claim(self) -> Job | None:
         """Take the oldest job whose turn it is: none runs on its environment, none waits there before it.
@@ -149,12 +158,17 @@ class Worker:
         Job.objects.filter(state=JobState.RUNNING, worker=self.name, pk__in=self._at_work()).update(heartbeat=now)
 
     def sweep(self) -> None:
-        """Mark running jobs and events without a sign of life as interrupted."""
+        """Mark running jobs and events without a sign of life as interrupted.
+
+        An event of this worker whose thread ended without writing its end down, as on a full disk, is one of them.
+        """
         if time.monotonic() < self._distrust_beats_until:
             return
         for job in _running().filter(heartbeat__lt=timezone.now() - DEAD_AFTER):
             interrupt(job)
         interrupt_runs_of_the_dead(timezone.now() - DEAD_AFTER)
+        at_work = [run for run, thread in list(self._event_runs) if thread.is_alive()]
+        interrupt_runs_given_up(self.name, at_work, timezone.now() - DEAD_AFTER)
 
     def _take(self, now: datetime) -> Job | None:
         earlier = Job.objects.active().filter(environment=OuterRef("environment"), pk__lt=OuterRef("pk"))

@@ -1,5 +1,6 @@
 """Scheduled events: run at their time, once, one at a time, beside what runs; what was missed is said."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from deployments.options import Options, Setting
 from deployments.runtimes.base import Finished
 from deployments.states import JobKind, RunState
 from deployments.worker import DEAD_AFTER, Worker
-from tests.cast import Cast, signed_in
+from tests.cast import Cast, make_cast, signed_in
 from tests.deployments.fakes import FakeRuntime, make_package
 
 HALF_PAST_TWO = datetime(2026, 3, 4, 2, 30, tzinfo=UTC)
@@ -161,6 +162,32 @@ def test_others_notice_a_worker_that_never_comes_back(runtime: FakeRuntime) -> N
     WorkerRow.objects.update(heartbeat=WorkerRow.objects.get().heartbeat - 2 * DEAD_AFTER)
     other.sweep()
     assert states() == [("Nightly", "interrupted")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_whose_end_could_not_be_written_does_not_run_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk was full for longer than the worker tries, and the worker itself lives on."""
+    ends, lives = threading.Event(), threading.Event()
+
+    def lose(run: EventRun, _: object) -> None:
+        if run.event == "Poll":
+            lives.set()
+            ends.wait(10)
+
+    monkeypatch.setattr("deployments.worker.carry_out_event", lose)
+    worker = Worker(running(make_cast(), NIGHTLY, POLL), "w")
+    worker.begin()
+    worker.run_events(HALF_PAST_TWO)
+    try:
+        assert lives.wait(10)
+        worker._event_runs[0][1].join(10)
+        worker.sweep()
+        assert states() == [("Nightly", "interrupted"), ("Poll", "running")]
+        assert EventRun.objects.get(event="Nightly").result == "The database took no word of how it ended."
+    finally:
+        ends.set()
+    for _, thread in worker._event_runs:
+        thread.join(10)
 
 
 def test_the_last_runs_are_kept(cast: Cast) -> None:
