@@ -59,19 +59,18 @@ def ceiling(value: float, base: float = 10) -> float:
 
 def path_of(values: Sequence[float | None], top: float) -> str:
     """Give an SVG path in whole units: a line through the values, broken where there is none; one alone is a dot."""
-    count = len(values)
+    wide, high = WIDTH / (len(values) or 1), HEIGHT / top
     parts: list[str] = []
     before: tuple[int, int] | None = None
     for place, value in enumerate(values):
         if value is None:
             before = None
             continue
-        x = round(WIDTH * (place + 0.5) / count)
-        y = HEIGHT - round(HEIGHT * min(1.0, max(0.0, value / top)))
+        x, y = round(wide * (place + 0.5)), HEIGHT - round(high * value)
         if before is None:
-            alone = place + 1 == count or values[place + 1] is None
+            alone = place + 1 == len(values) or values[place + 1] is None
             parts.append(f"M{x} {y}h0" if alone else f"M{x} {y}")
         else:
-            parts.append(f"l{x - before[0]} {y - before[1]}".replace(" -", "-"))
+            parts.append(f"l{x - before[0]} {y - before[1]}")
         before = x, y
-    return "".join(parts)
+    return "".join(parts).replace(" -", "-")

@@ -31,7 +31,7 @@ class Range:
         return self.begin_of(now) - timedelta(seconds=self.span * (self.count - 1))
 
 
-# 558 rows for an environment in all, some 300 bytes each. None of them has more than 200 points, which is what fits
+# 496 rows for an environment in all, some 300 bytes each. None of them has more than 200 points, which is what fits
 # side by side on a screen.
 RANGES = {
     each.name: each
@@ -39,6 +39,6 @@ RANGES = {
         Range("hour", "Hour", MINUTE, 60, 5),
         Range("day", "Day", 10 * MINUTE, 144, 6),
         Range("week", "Week", HOUR, 168, 6),
-        Range("month", "Month", 4 * HOUR, 186, 6),
+        Range("month", "Month", 6 * HOUR, 124, 4),
     )
 }

@@ -200,7 +200,7 @@ def test_rows_are_used_again_when_their_time_comes_round(cast: Cast) -> None:
 
 
 def test_all_ranges_together_are_few_rows(cast: Cast) -> None:
-    assert sum(each.count for each in RANGES.values()) == 558
+    assert sum(each.count for each in RANGES.values()) == 496
     assert max(each.count for each in RANGES.values()) <= 200
     spans = {each.name: each.span * each.count / 86400 for each in RANGES.values()}
     assert (spans["day"], spans["week"], spans["month"]) == (1, 7, 31)
