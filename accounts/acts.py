@@ -58,6 +58,7 @@ class Act(TextChoices):
     ENVIRONMENT_TAGGED = "environment.tagged", "changed the tag of the environment"
     PERMISSIONS_CHANGED = "permissions.changed", "changed the node permissions of"
     PERMISSIONS_EXPORTED = "permissions.exported", "exported all permissions of"
+    ACTIVITY_EXPORTED = "log.activity-exported", "downloaded the activity of"
     KEY_MADE = "key.made", "made the API key"
     KEY_REVOKED = "key.revoked", "revoked the API key"
     KEY_REFUSED = "key.refused", "had a call to the Deploy API refused:"

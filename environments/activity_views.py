@@ -9,6 +9,8 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from accounts.activity import record
+from accounts.actor import Actor
 from accounts.acts import Act
 from accounts.guards import declare
 from environments.access import AppGuard, AppRequest, deployer
@@ -34,11 +36,13 @@ def environment_activity(request: AppRequest, app: str, environment: str) -> Htt
 
 @declare(AppGuard(deploys=True, decides_production=True, doing="Download the activity of {app}"))
 def activity_csv(request: AppRequest, app: str) -> HttpResponseBase:
-    """Give all that the filters let through, details of production included."""
+    """Give all that the filters let through, details of production included; the record says who took them."""
     environments = list(request.app.environments.all())
     form = ActivityFilter(request.GET, request.app, environments, gone_environments(request.app))
     if not form.is_valid():
         return redirect(f"{reverse('environments:activity', args=[app])}?{request.GET.urlencode()}")
+    if request.method != "HEAD":
+        record(Act.ACTIVITY_EXPORTED, Actor.of(request), request.app.name, app=request.app)
     return stream(f"{request.app.slug}-activity.csv", HEADER, _rows(form.wanted()))
 
 

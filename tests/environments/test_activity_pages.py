@@ -341,6 +341,18 @@ class TestCsv:
         options = rows(alice.get(CSV, {"kind": "options"}))[0]
         assert json.loads(options["After"]) == {"MODE": "slow"}
 
+    def test_who_downloaded_it_is_recorded_where_it_was_handed_out(self, told: Cast) -> None:
+        taken = Activity.objects.filter(act=Act.ACTIVITY_EXPORTED)
+        signed_in(told.alice).get(CSV)  # is sent to enter a code
+        alice = unlocked(told.alice)
+        alice.head(CSV)
+        alice.get(CSV, {"since": "nonsense"})
+        assert not taken.exists()
+        alice.get(CSV, {"kind": "deployments"})
+        entry = taken.get()
+        assert (entry.actor_name, entry.target, entry.app_name) == ("Alice", "Calc", "Calc")
+        assert "downloaded the activity of Calc" in page(alice, APP, kind="logs")
+
     def test_quotes_line_breaks_and_formulas_come_back_harmless(self, cast: Cast) -> None:
         cast.alice.name = "=cmd|'/c calc'!A0"
         cast.alice.save()

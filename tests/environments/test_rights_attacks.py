@@ -219,9 +219,9 @@ def rights() -> dict[str, list[tuple[Any, ...]]]:
             *("environment__app__slug", "environment__slug", "number", "kind", "state", "package__version"),
             *("asker_name", "via"),
         ),
-        "record": Activity.objects.exclude(act__in=(Act.REFUSED, Act.PERMISSIONS_EXPORTED)).values_list(
-            *("act", "actor_name", "target", "app_name", "environment_name")
-        ),
+        "record": Activity.objects.exclude(
+            act__in=(Act.REFUSED, Act.PERMISSIONS_EXPORTED, Act.ACTIVITY_EXPORTED)
+        ).values_list(*("act", "actor_name", "target", "app_name", "environment_name")),
         "windows": ProductionWindow.objects.values_list("user__email", "ended_why"),
     }
     return {name: sorted(map(tuple, rows), key=repr) for name, rows in tables.items()}
