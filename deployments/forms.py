@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.core.validators import FileExtensionValidator
 
 from deployments.flows import NOTE_LENGTH
@@ -93,22 +92,3 @@ class RollBackForm(BackUpFirst, NoteForm):
     @property
     def with_options(self) -> bool:
         return self.cleaned_data.get("options") == self.THEN
-
-
-class ClearForm(forms.Form):
-    """Asks for the environment's name, so that nobody clears the wrong one."""
-
-    name = forms.CharField(widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}))
-
-    def __init__(self, environment: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.environment = environment
-        field = self.fields["name"]
-        field.label = f"Type {environment} to confirm"
-        field.error_messages["required"] = f"Type {environment} to clear it."
-
-    def clean_name(self) -> str:
-        typed: str = self.cleaned_data["name"]
-        if typed != self.environment:
-            raise ValidationError(f"That is not the name of the environment. Type {self.environment} to clear it.")
-        return typed

@@ -8,13 +8,13 @@ from accounts.actor import Actor
 from deployments.asking import ask, environment_page, job_page
 from deployments.errors import Refused
 from deployments.flows import cancel_job, refuse_senseless, request_job
-from deployments.forms import ClearForm
 from deployments.models import Job
 from deployments.overview import Card, card_of
 from deployments.states import ABOUT_DATA, EnvironmentState, JobKind, JobState
 from deployments.words import what_happens
 from environments.access import AppRequest, requires
 from environments.permissions import Permission
+from environments.settings_forms import TypedNameForm
 
 
 @requires(Permission.TRANSPORT, doing="Start {environment} of {app}")
@@ -35,7 +35,7 @@ def restart(request: AppRequest, app: str, environment: str) -> HttpResponse:
 @requires(Permission.TRANSPORT, doing="Clear {environment} of {app}")
 def clear(request: AppRequest, app: str, environment: str) -> HttpResponse:
     """Remove data and release of a stopped environment, after its name was typed."""
-    form = ClearForm(request.environment.name, request.POST if request.method == "POST" else None)
+    form = TypedNameForm(request.environment.name, request.POST if request.method == "POST" else None)
     return _confirm(request, JobKind.CLEAR, form)
 
 
@@ -78,7 +78,7 @@ def cancel(request: AppRequest, app: str, environment: str, number: int) -> Http
     return render(request, "deployments/confirm.html", context, status=status)
 
 
-def _confirm(request: AppRequest, kind: JobKind, form: ClearForm | None = None) -> HttpResponse:
+def _confirm(request: AppRequest, kind: JobKind, form: TypedNameForm | None = None) -> HttpResponse:
     card = card_of(request)
     problem, status = _senseless(card, kind), 200
     if request.method == "POST" and form and not form.is_valid():

@@ -92,7 +92,7 @@ class EnvironmentNameForm(forms.Form):
 
 
 class TypedNameForm(forms.Form):
-    """The name of what is deleted, so that nobody does it by the way."""
+    """The name of what is deleted or cleared, so that nobody does it by the way."""
 
     name = forms.CharField(max_length=600, widget=forms.TextInput(attrs={"autocomplete": "off"}))
 
