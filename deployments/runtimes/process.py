@@ -260,6 +260,8 @@ class ProcessRuntime(Watching):
         return "\n".join(text.decode("utf-8", "replace").splitlines()[-lines:])
 
     def take(self, environment: int, part: Part, staged: int = 0) -> BinaryIO:
+        if self.layout.data(environment).is_dir():
+            self._give_data(environment)
         return self._data_of(environment).take(part, staged)
 
     def stage(self, instance: Instance, archive: BinaryIO, onto: bool = False, room: Room | None = None) -> Staged:

@@ -2,11 +2,13 @@
 
 import io
 import json
+import sqlite3
 import stat
 import tarfile
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -388,3 +390,49 @@ def test_after_a_power_cut_it_is_put_back_by_hand(
     assert not run_checks()
     put_back(target, "--replace")
     assert not User.objects.filter(email="dora@example.org").exists()
+
+
+# Data of environments, through real sandboxes
+
+
+def write_data(var: Path, environment: int, text: str) -> Path:
+    """As if an app had written a database, a file with an odd name and a link."""
+    folder = files.make_private(var / "environments" / str(environment) / "data")
+    with closing(sqlite3.connect(folder / "database.sqlite3")) as database, database:
+        database.execute("CREATE TABLE IF NOT EXISTS notes (text TEXT)")
+        database.execute("INSERT INTO notes VALUES (?)", [text])
+    (folder / "ünïcode \n name").write_text(text)
+    if not (folder / "link").is_symlink():
+        (folder / "link").symlink_to("/etc/hostname")
+    return folder
+
+
+def read_data(folder: Path) -> tuple[list[str], str, str]:
+    with closing(sqlite3.connect(folder / "database.sqlite3")) as database:
+        notes = [text for (text,) in database.execute("SELECT text FROM notes")]
+    return notes, (folder / "ünïcode \n name").read_text(), str((folder / "link").readlink())
+
+
+def test_data_come_back_and_those_of_now_after_a_power_cut(
+    cast: Cast, target: Path, var: Path, monkeypatch: Any
+) -> None:
+    then = (["then"], "then", "/etc/hostname")
+    now = (["then", "now"], "now", "/etc/hostname")
+    folder = write_data(var, cast.test.pk, "then")
+    assert "data of 1 environment." in back_up(target)
+    write_data(var, cast.test.pk, "now")
+    unknown = write_data(var, 999_999, "of an environment that the backup does not know")
+    with monkeypatch.context() as broken:
+        _break(broken, "the data", PowerCut())
+        broken.setattr(restore, "undo", lambda: None)
+        with pytest.raises(PowerCut):
+            put_back(target, "--replace")
+    assert read_data(folder) == then
+    connection.close()
+    call_command("restore_portal", "--undo", stdout=io.StringIO())
+    assert read_data(folder) == now
+    assert unknown.is_dir()
+    put_back(target, "--replace")
+    assert read_data(folder) == then
+    assert not unknown.exists()
+    assert [path.name for path in folder.parent.iterdir()] == ["data"]
