@@ -348,11 +348,35 @@ def test_what_was_taken_away_meanwhile_is_not_restored(cast: Cast, runtime: Fake
 
 @pytest.mark.parametrize("missing", [Permission.TRANSPORT, Permission.BACKUPS])
 def test_a_restore_takes_both_permissions(cast: Cast, runtime: FakeRuntime, missing: Permission) -> None:
+    for environment in (cast.test, cast.acceptance):
+        on(cast, runtime, environment)
+    backup = backed_up(cast, runtime, cast.test)
+    cast.grant(cast.bob, cast.test, Permission.BACKUPS)
+    cast.grant(cast.bob, cast.acceptance, *({Permission.TRANSPORT, Permission.BACKUPS} - {missing}))
+    with pytest.raises(NotPermitted, match=f"{missing.label} on Acceptance"):
+        request_restore(cast.acceptance, Actor(cast.bob), backup)
+
+
+def test_a_restore_takes_access_where_the_backup_is(cast: Cast, runtime: FakeRuntime) -> None:
+    for environment in (cast.test, cast.acceptance):
+        on(cast, runtime, environment)
+    may_all(cast, cast.bob, cast.acceptance)
+    with pytest.raises(NotPermitted, match="Access to Backups on Test"):
+        request_restore(cast.acceptance, Actor(cast.bob), backed_up(cast, runtime, cast.test))
+
+
+def test_marked_data_take_access_on_production(cast: Cast, runtime: FakeRuntime) -> None:
     on(cast, runtime, cast.test)
     backup = backed_up(cast, runtime, cast.test)
-    cast.grant(cast.bob, cast.test, *({Permission.TRANSPORT, Permission.BACKUPS} - {missing}))
-    with pytest.raises(NotPermitted, match=missing.label):
-        request_restore(cast.test, Actor(cast.bob), backup)
+    Backup.objects.update(from_production=True, production=cast.production)
+    may_all(cast, cast.bob, cast.test)
+    with pytest.raises(NotPermitted, match="Access to Backups on Production"):
+        request_restore(cast.test, actor_with_window(cast.bob), backup)
+    may_all(cast, cast.bob, cast.production)
+    job = request_restore(cast.test, actor_with_window(cast.bob), backup)
+    cast.membership(cast.bob).node_permissions.filter(environment=cast.production).delete()
+    work(runtime, job)
+    assert (job.state, runtime.content(cast.test.pk)) == ("cancelled", FIRST)
 
 
 def test_a_backup_of_another_app_or_a_failed_one_is_not_restored(cast: Cast, runtime: FakeRuntime) -> None:
