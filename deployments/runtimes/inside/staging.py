@@ -56,7 +56,7 @@ class Stage:
         self.database = False
         self.has_files = False
         self.count = self.size = self.since = 0
-        self.links: list[tuple[str, str]] = []
+        self.links: list[tuple[str, str, int]] = []
         self.folders: list[tuple[str, int, int]] = []
 
     def run(self, source: Source) -> None:
@@ -78,10 +78,11 @@ class Stage:
             pass
 
     def finish(self) -> None:
-        for path, target in self.links:
+        for path, target, changed in self.links:
             folder, name = self.open_above(path)
             try:
                 os.symlink(target, name, dir_fd=folder)
+                os.utime(name, (changed, changed), dir_fd=folder, follow_symlinks=False)
             except FileExistsError as error:
                 raise refused(path, "is in the archive twice") from error
             finally:
@@ -144,7 +145,7 @@ class Stage:
             return
         if member.issym():
             self.note(member.name)
-            self.links.append((path, member.linkname))
+            self.links.append((path, member.linkname, max(0, int(member.mtime))))
         elif member.isdir():
             self.note(member.name)
             os.close(self.open_folder(path.split("/")))
