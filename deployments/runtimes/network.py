@@ -21,6 +21,10 @@ CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # <linux/sched.h>
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1  # <linux/sockios.h>, <linux/if.h>
 INTERFACE = struct.Struct("16sh22x")  # ifreq with flags
+SIOCADDRT, RTF_UP, RTF_REJECT = 0x890B, 1, 0x200  # <linux/sockios.h>, <linux/route.h>
+ADDRESS = struct.Struct("HH4s8x")  # sockaddr_in
+ROUTE = struct.Struct("@L16s16s16sHhLPhPLLH0L")  # rtentry
+LINK_LOCAL = ("169.254.0.0", "255.255.0.0")
 
 
 class NetworkFailure(OSError):
@@ -40,6 +44,7 @@ def separate() -> int:
         tell = -1
         _unshare()
         _bring_up_loopback()
+        _refuse(*LINK_LOCAL)
         os.write(go, b"1")
         if not select.select([ready], [], [], READY_WITHIN)[0] or not os.read(ready, 1):
             raise NetworkFailure(0, f"{PROGRAM} could not begin")
@@ -101,3 +106,14 @@ def _bring_up_loopback() -> None:
         asked = INTERFACE.pack(b"lo", 0)
         flags = INTERFACE.unpack(fcntl.ioctl(any_socket, SIOCGIFFLAGS, asked))[1]
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, INTERFACE.pack(b"lo", flags | IFF_UP))
+
+
+def _refuse(network: str, mask: str) -> None:
+    """Let nothing reach these addresses from here.
+
+    SECURITY: on a link-local one the host's cloud gives whoever asks from the host keys of the machine.
+    """
+    to, of, nowhere = (ADDRESS.pack(socket.AF_INET, 0, socket.inet_aton(ip)) for ip in (network, mask, "0.0.0.0"))  # noqa: S104 - no binding
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        route = ROUTE.pack(0, to, nowhere, of, RTF_UP | RTF_REJECT, 0, 0, 0, 0, 0, 0, 0, 0)
+        fcntl.ioctl(any_socket, SIOCADDRT, route)

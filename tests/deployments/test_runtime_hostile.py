@@ -71,6 +71,9 @@ def outside() -> Iterator[tuple[str, int]]:
         yield address, int(server.getsockname()[1])
 
 
+METADATA = ("169.254.169.254", 80)  # where clouds keep the keys of a machine
+
+
 def test_it_reaches_nothing_of_the_host_but_the_world(node: LocalNode, outside: tuple[str, int]) -> None:
     victim = node.serve(VICTIM, ANSWER="victim")
     port = node.runtime.layout.record(VICTIM, victim.number).spec["port"]
@@ -82,12 +85,14 @@ def test_it_reaches_nothing_of_the_host_but_the_world(node: LocalNode, outside: 
             for host in ("127.0.0.1", "10.0.2.2", "::1")
             for number in (node.port, port, portal.getsockname()[1])
         ]
-        attacker(node, PLACES=json.dumps([*places, outside]))
+        attacker(node, PLACES=json.dumps([*places, METADATA, outside]))
         found = attack(node, "network")
     if not node.runtime._found.separate:
         assert "share the network" in node.runtime.isolation().gaps[0]
         return
     world = found["reached"].pop(f"{outside[0]}:{outside[1]}")
+    # Refused here and at once, whatever the host would find there
+    assert found["reached"].pop("169.254.169.254:80") == "refused: No route to host"
     assert all(said.startswith("refused: ") for said in found["reached"].values()), found["reached"]
     assert len(found["reached"]) == len(places)
     # Its own relay is seen by name, and not reached by it
