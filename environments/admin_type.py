@@ -3,7 +3,7 @@
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -11,7 +11,7 @@ from django.urls import reverse
 from accounts.actor import Actor
 from accounts.http import PortalRequest
 from environments import settings_flows
-from environments.models import Environment
+from environments.models import App, Environment
 from portal.templatetags.portal import inert
 
 CHANGE = {True: "Make it an ordinary environment", False: "Make it a production environment"}
@@ -41,6 +41,8 @@ def page(request: PortalRequest, environment: Environment, context: dict[str, ob
         try:
             by = Actor.of(request, via="admin")
             settings_flows.set_type(environment, by, typed["becomes"] == "production", typed["reason"])
+        except (App.DoesNotExist, Environment.DoesNotExist) as error:  # deleted at this moment
+            raise Http404 from error
         except settings_flows.NotPossible as problem:  # somebody else in support was quicker
             messages.warning(request, str(problem))
         else:

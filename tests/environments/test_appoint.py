@@ -283,6 +283,19 @@ def test_an_app_that_is_not_there_is_not_found(vacant: Cast) -> None:
         assert client.post(f"{APPS}{number}/appoint/", typed(vacant.bob)).status_code == 404
 
 
+def test_of_an_app_that_is_deleted_at_this_moment_it_is_said(vacant: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, appoint = unlocked(vacant.sam), contact.appoint
+
+    def too_late(*args: Any) -> None:
+        App.objects.filter(pk=vacant.app.pk).delete()
+        appoint(*args)
+
+    monkeypatch.setattr(contact, "appoint", too_late)
+    answer = client.post(appoint_page(vacant.app), typed(vacant.bob), follow=True)
+    assert answer.status_code == 200
+    assert "Calc does not exist any more." in words(answer)
+
+
 def test_the_lists_and_the_page_cost_the_same_for_few_and_many(vacant: Cast, django_assert_num_queries: Any) -> None:
     from django.db import connection
     from django.test.utils import CaptureQueriesContext

@@ -13,7 +13,7 @@ from accounts.models import Activity, User
 from environments import flows, settings_flows
 from environments.access import may
 from environments.authority import NotPermitted
-from environments.models import Environment, NodePermission, Role
+from environments.models import App, Environment, NodePermission, Role
 from environments.permissions import Permission
 from environments.settings_flows import NotPossible
 from tests.cast import Cast, signed_in, unlock, unlocked
@@ -118,6 +118,22 @@ def test_a_second_click_or_an_old_page_does_not_change_it_back(cast: Cast) -> No
         assert change(sam, cast.acceptance, "production") == 302
     assert is_production(cast.acceptance)
     assert Activity.objects.filter(act=Act.ENVIRONMENT_TYPE_CHANGED).count() == 1
+
+
+@pytest.mark.parametrize("gone", ["app", "test"])
+def test_one_that_is_deleted_at_this_moment_is_not_found(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    sam, set_type = unlocked(cast.sam), settings_flows.set_type
+
+    def too_late(*args: Any) -> None:
+        Environment.objects.filter(app=cast.app).delete()
+        if gone == "app":
+            App.objects.filter(pk=cast.app.pk).delete()
+        set_type(*args)
+
+    monkeypatch.setattr(settings_flows, "set_type", too_late)
+    assert change(sam, cast.test, "production") == 404
 
 
 @pytest.mark.parametrize("becomes", ["", "test", "1"])
