@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import TextChoices
 
 from deployments.monitoring.alert_kinds import AlertKind
+from portal.templatetags.portal import filesize
 
 FAILED_CHECKS, SLOW_CHECKS = 2, 4  # in a row before it is a matter: one answer is no news
 GOOD_CHECKS = 2  # in a row before it is none any more
@@ -14,7 +15,6 @@ SILENT_AFTER = timedelta(minutes=15)  # without another CRITICAL line the matter
 RESTARTS, RESTARTS_WITHIN = 3, timedelta(minutes=10)  # fewer are accidents
 FULL, NOT_FULL_ANY_MORE = 0.9, 0.85  # of the room there is; between them an alert stays as it is
 BACKUP_WITHIN = timedelta(hours=26)  # a night and two hours for it (issue 6, point 7)
-MIB = 1024**2
 
 
 class Verdict(TextChoices):
@@ -140,8 +140,9 @@ def logged(facts: Facts) -> Finding | None:
         return None
     return Finding(
         AlertKind.LOGGED,
-        f"It wrote a line of the level CRITICAL to its log at {facts.critical_at:%H:%M:%S} UTC.",
+        "It wrote a line of the level CRITICAL to its log.",
         "Read that line in its log; the filter shows only lines of the level Critical.",
+        facts.critical_at,
     )
 
 
@@ -153,7 +154,7 @@ def storage(facts: Facts) -> Finding | None:
         return None
     return Finding(
         AlertKind.STORAGE,
-        f"Its data use {facts.used / facts.limit:.0%} of the room there is for them, {facts.limit // MIB:,} MiB.",
+        f"Its data use {facts.used / facts.limit:.0%} of the room there is for them, {filesize(facts.limit)}.",
         "Remove what the app does not need, or ask whoever operates the portal for more.",
     )
 
