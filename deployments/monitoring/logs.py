@@ -6,7 +6,7 @@ However large a log is, each answer reads a bounded part of it and says what it 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import BinaryIO
 
@@ -35,6 +35,11 @@ class Line:
     instance: str
     text: str
     level: Level | None = None
+
+    @cached_property
+    def moment(self) -> str:
+        """The time in UTC, for machines."""
+        return f"{self.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z" if self.at else ""
 
     @cached_property
     def clock(self) -> str:

@@ -11,6 +11,7 @@ from deployments.runtimes.base import QUICKER_THAN, Traffic, Visits
 CURSOR = re.compile(r"(\d{1,20})\.(\d{1,15})", re.ASCII)
 NAME = "access.log"
 ROLLED = "access-*.log"  # as Caddy calls what it puts aside when the log is too large
+EMPTY = "0.0"
 PIECE = 1024 * 1024
 CLASSES = 5  # of a status: 1xx to 5xx
 
@@ -34,8 +35,11 @@ def since(folder: Path, cursor: str, known: Collection[str]) -> Visits:
     try:
         now = current.stat()
     except FileNotFoundError:
-        return Visits(cursor, ())
-    if number != now.st_ino:
+        # Nobody has come yet; whoever does counts
+        return Visits(cursor or EMPTY, ())
+    if cursor == EMPTY:
+        offset = 0
+    elif number != now.st_ino:
         rolled = next((path for path in folder.glob(ROLLED) if path.stat().st_ino == number), None)
         if rolled is None:
             return Visits(f"{now.st_ino}.{now.st_size}", ())

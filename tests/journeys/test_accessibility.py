@@ -29,7 +29,10 @@ OF_AN_APP = (
     *("permissions/test/", "permissions/acceptance/", "permissions/production/?q=bob", "production-access/", "team/2/"),
     *("technical-contact/", "technical-contact/2/"),
 )
-OF_AN_ENVIRONMENT = ("", "transport/", "stop/", "restart/", "start/", "deployments/", "deployments/1/")
+OF_AN_ENVIRONMENT = (
+    *("", "transport/", "stop/", "restart/", "start/", "deployments/", "deployments/1/"),
+    *("logs/", "logs/?q=listens", "logs/days/", "metrics/?range=hour"),
+)
 OF_TEST = (TEST + "clear/", TEST + "deployments/1/cancel/")
 OF_PRODUCTION = tuple(
     PRODUCTION + each for each in ("options/", "options/events/Trim%20history/", "deployments/1/roll-back/")

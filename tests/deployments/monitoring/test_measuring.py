@@ -104,6 +104,15 @@ def test_what_was_before_the_first_look_does_not_count(log: Path) -> None:
     assert count(log, cursor) == ((), cursor)
 
 
+def test_the_very_first_visitor_counts(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    _, cursor = count(log, "")
+    log.write_text(visit())
+    ((traffic,), cursor) = count(log, cursor)
+    assert traffic.statuses == (0, 1, 0, 0, 0)
+    assert count(log, cursor)[0] == ()
+
+
 def test_a_line_that_is_just_written_counts_once_it_is_whole(log: Path) -> None:
     _, cursor = count(log, "")
     line = visit()
