@@ -20,7 +20,7 @@ from deployments.errors import Refused
 from deployments.flows import CLOCK, refuse_senseless, refuse_to_start_another, refuse_without_values, runs_beside
 from deployments.journal import CancelAsked, Journal, Lost, asker_of, lasting
 from deployments.models import Job, Live, Package
-from deployments.option_flows import adopt, keep_for, started_with, stored, used_by
+from deployments.option_flows import adopt, keep_for, saved_since, started_with, stored, used_by
 from deployments.options import Options
 from deployments.packages import PackageRefused, digest
 from deployments.runtimes.base import Instance, InstanceState, Runtime, RuntimeFailure, Spec
@@ -280,19 +280,24 @@ class Execution:
 
     def _switch(self) -> None:
         """Lead the address to the new one and say so in the same moment: the row is the truth after a crash."""
-        stops = not self.job.starts
+        stops, meanwhile = not self.job.starts, ""
 
         def switch() -> None:
+            nonlocal meanwhile
             with transaction.atomic():
                 self.journal.decide()
                 self._set_live(self.package, None if stops else self.new.number)
                 if self.job.restores_options:
+                    meanwhile = saved_since(self.environment, self.job.asked_at)
                     adopt(self.environment, asker_of(self.job), self.options)
                 self.runtime.route(self.environment.host, None if stops else self.new)
                 self.led = True
 
         lasting(switch)
         self.switched = True
+        if meanwhile:
+            said = f"{meanwhile} saved options after this was asked for. They were replaced by those of then."
+            self.journal.note(StepName.SWITCH, said)
 
     def _stop_old(self) -> None:
         old = cast(Instance, self.old)

@@ -38,6 +38,21 @@ def stored(environment: Environment) -> Stored:
     return read(row) if row else Stored(Options())
 
 
+def held(environment: Environment) -> Stored:
+    """Read them with their row locked until the transaction ends: whoever saves meanwhile waits, and sees what is new.
+
+    The last lock that anybody takes.
+    """
+    row = EnvironmentOptions.objects.select_for_update().filter(environment=environment).first()
+    return read(row) if row else Stored(Options())
+
+
+def saved_since(environment: Environment, moment: datetime) -> str:
+    """Name who saved options after a moment; empty where nobody did. Nobody does until the transaction ends."""
+    now = held(environment)
+    return now.changed_by if now.changed_at and now.changed_at > moment else ""
+
+
 def read(row: EnvironmentOptions) -> Stored:
     return Stored(Options.from_json(decrypt(row.document)), row.revision, row.changed_at, row.changed_by)
 
@@ -89,7 +104,7 @@ def save_options(environment: Environment, by: Actor, options: Options, seen: in
     Raises NotPermitted, or ChangedMeanwhile when somebody else has saved since.
     """
     environment = permitted(environment, by)
-    before = stored(environment)
+    before = held(environment)
     if before.revision != seen:
         raise ChangedMeanwhile(
             f"{before.changed_by} changed the options of {environment.name} in the meantime. Nothing of yours was"
@@ -100,7 +115,7 @@ def save_options(environment: Environment, by: Actor, options: Options, seen: in
 
 def adopt(environment: Environment, by: Actor, options: Options) -> list[Change]:
     """Make these the environment's options, with their activity record. Call it in a transaction."""
-    now, before = timezone.now(), stored(environment)
+    now, before = timezone.now(), held(environment)
     stamped = options.stamped(before.options, by.user.name, now.isoformat())
     changes = before.options.difference(stamped)
     if not changes:

@@ -96,6 +96,24 @@ def test_options_are_as_they_were_or_as_they_are(
     assert job.restores_options is with_options
 
 
+@pytest.mark.parametrize("meanwhile", [True, False])
+def test_options_saved_while_it_waits_are_replaced_and_that_is_said(
+    cast: Cast, runtime: FakeRuntime, meanwhile: bool
+) -> None:
+    set_greeting(cast, "old")
+    constants: dict[str, Any] = {"constants": [{"name": "GREETING", "default": "x"}]}
+    transport(cast, runtime, "1.0.0", **constants)
+    set_greeting(cast, "new")
+    transport(cast, runtime, "1.1.0", **constants)
+    job = request_roll_back(cast.test, Actor(cast.alice), 1, "", with_options=True)
+    if meanwhile:
+        set_greeting(cast, "just saved")
+    work(runtime, job)
+    said = job.steps.get(name="switch").output
+    assert ("Alice saved options after this was asked for." in said) is meanwhile
+    assert stored(cast.test).options.constants["GREETING"].value == "old"
+
+
 def test_as_they_were_means_when_it_ran_last(cast: Cast, runtime: FakeRuntime) -> None:
     constants: dict[str, Any] = {"constants": [{"name": "GREETING", "default": "x"}]}
     transport(cast, runtime, "1.0.0", **constants)
