@@ -2,6 +2,7 @@
 
 import os
 import tarfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
 from typing import Protocol
 
@@ -44,19 +45,28 @@ class Begun:
 
 
 class Hashed:
-    """A stream that works out its own SHA-256."""
+    """A stream that works out its own SHA-256, beside the thread that reads it."""
 
     def __init__(self, source: Source) -> None:
         self.source, self.sha = source, sha256()
+        self.worker = ThreadPoolExecutor(1)
+        self.latest: Future[None] | None = None
 
     def read(self, size: int, /) -> bytes:
         piece = self.source.read(size)
-        self.sha.update(piece)
+        self.wait()
+        self.latest = self.worker.submit(self.sha.update, piece)
         return piece
+
+    def wait(self) -> None:
+        if self.latest:
+            self.latest.result()
 
     def hexdigest(self) -> str:
         while self.read(PIECE):
             pass
+        self.wait()
+        self.worker.shutdown()
         return self.sha.hexdigest()
 
 
