@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 1000, 100
+LEAST = 1e-9  # what is less is nothing
 STEPS = (1, 2, 2.5, 5, 10)
 
 
@@ -48,7 +49,7 @@ def draw(lines: Sequence[Line], words: Callable[[float], str], base: float = 10)
 
 def ceiling(value: float, base: float = 10) -> float:
     """Give the smallest round number that is not below a value."""
-    if value <= 0 or not math.isfinite(value):
+    if not LEAST < value < math.inf:
         return 1.0
     if base == 1024:
         unit = 1024.0 ** max(0, int(math.log(value, 1024)))
