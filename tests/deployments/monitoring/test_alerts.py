@@ -277,6 +277,17 @@ def test_jobs_raise_nothing(running: Environment, runtime: Watched, told: Any, c
         assert told(watch.look, runtime, later(seconds=seconds)) == []
 
 
+def test_what_a_job_works_on_is_not_asked(running: Environment, runtime: Watched, cast: Cast) -> None:
+    job = request_job(JobKind.RESTART, running, Actor(cast.alice))
+    Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING, worker="elsewhere")
+    asked = runtime.calls.count("check /")
+    watch.look(runtime, timezone.now())
+    assert runtime.calls.count("check /") == asked
+    Job.objects.filter(pk=job.pk).update(state=JobState.DONE)
+    watch.look(runtime, timezone.now())
+    assert runtime.calls.count("check /") == asked + 1
+
+
 def test_a_trouble_that_a_starting_job_left_is_forgotten_before_anybody_hears(
     running: Environment, runtime: Watched, told: Any
 ) -> None:
@@ -316,13 +327,16 @@ def test_four_slow_answers_are_an_alert(running: Environment, runtime: Watched, 
 
 
 def test_what_was_found_of_another_instance_does_not_count(
-    running: Environment, runtime: Watched, told: Any, cast: Cast
+    running: Environment, runtime: Watched, told: Any, monkeypatch: Any
 ) -> None:
     runtime.health = Health(False, "It answered 503.", 0.01)
     told(watch.look, runtime, timezone.now())
     Live.objects.update(instance=2)
     assert told(watch.look, runtime, later(seconds=5)) == []
     assert Watch.objects.get().count == 1
+    Watch.objects.update(count=5, instance=1)
+    monkeypatch.setattr(watch, "_ask", lambda *asked: None)  # nothing is known of the new one yet
+    assert told(watch.look, runtime, later(seconds=10)) == []
 
 
 def test_two_workers_ask_once(running: Environment, runtime: Watched) -> None:
