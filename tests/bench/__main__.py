@@ -28,11 +28,12 @@ def prepare(var: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="portal-bench.") as folder:
         prepare(Path(folder, "pages"))
-        from tests.bench import activity, api, codes, flow, monitoring, pages, report, transport, upload
+        from tests.bench import activity, api, backups, codes, flow, monitoring, pages, report, transport, upload
 
         lines = [*pages.measure(), *api.measure(), *flow.measure(), *codes.measure(pages.HOST), *upload.measure()]
         lines += activity.measure()
         lines += monitoring.measure()
+        lines += backups.measure()
         lines += transport.measure(Path(folder))
     print(report.table(lines))
     print(
