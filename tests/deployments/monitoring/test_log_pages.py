@@ -269,7 +269,10 @@ def test_a_look_at_a_download_is_no_download(cast: Cast, alice: Client) -> None:
     assert not Activity.objects.filter(act="log.downloaded").exists()
 
 
-@pytest.mark.parametrize("day", ["2026-5-3", "2026-02-30", "..", "2026-05-03.log", "٢٠٢٦-05-03", "%2e%2e%2f", "today"])
+@pytest.mark.parametrize(
+    "day",
+    ["2026-5-3", "20260503", "2026-W18-7", "2026-02-30", "..", "2026-05-03.log", "٢٠٢٦-05-03", "%2e%2e%2f", "today"],
+)
 def test_a_day_is_a_day_and_nothing_else(alice: Client, day: str) -> None:
     assert alice.get(f"{TEST}days/{day}/").status_code == 404
 
