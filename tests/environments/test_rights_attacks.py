@@ -7,6 +7,7 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -16,13 +17,14 @@ from django.contrib.auth.models import Permission as Right
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.acts import Act
 from accounts.models import Activity, ProductionWindow, Session, User
 from deployments.manifests import Manifest
-from deployments.models import EnvironmentOptions, Job, Live, Package
-from deployments.states import EnvironmentState, JobKind, JobState
+from deployments.models import Backup, EnvironmentOptions, Job, Live, Package
+from deployments.states import BackupKind, BackupState, EnvironmentState, JobKind, JobState
 from environments import contact, flows, invitations
 from environments.access import may
 from environments.models import App, Environment, HandOver, Invitation, Membership, NodePermission, Role
@@ -31,17 +33,22 @@ from environments.settings_flows import fingerprint
 from tests.cast import Cast, make_person, signed_in, unlocked
 from tests.deployments.fakes import archive
 from tests.deployments.test_options_page import form_of
-from tests.test_access_matrix import EVERY
+from tests.test_access_matrix import EVERY as EVERY_ADDRESS
 
 TOKEN = "a-link-that-the-test-knows"
 PASSWORDS = {"new_password1": "seven green bottles", "new_password2": "seven green bottles"}
 # Addresses below an app that have no form; whatever is sent there changes nothing
+# Pages; the calls of the Deploy API take no cookie and have their own matrix (tests/deployments/api/test_access.py)
+EVERY = {name: entry for name, entry in EVERY_ADDRESS.items() if not name.startswith("api:")}
 WITHOUT_FORM = {
     *("environments:activity", "environments:activity_csv", "environments:environment_activity", "environments:team"),
     *("environments:invitations", "environments:person", "environments:production_access"),
     *("environments:permissions_csv", "environments:permissions_start", "environments:hand_over"),
     *("deployments:app", "deployments:packages", "deployments:package", "deployments:download"),
     *("deployments:environment", "deployments:deployments", "deployments:job", "deployments:event"),
+    *("deployments:alerts", "deployments:backups", "deployments:backup", "deployments:download_backup"),
+    *("deployments:logs", "deployments:log_lines", "deployments:log_days", "deployments:log_day"),
+    "deployments:metrics",
 }
 
 
@@ -107,9 +114,14 @@ def furnish(app: App, contact_: User, member: User, monkeypatch: pytest.MonkeyPa
             environment=where, number=number, kind=kind, state=outcome, package=brought,
             package_name=str(brought or ""), asker_name=contact_.name, via="browser",
         )  # fmt: skip
+    kept = Backup.objects.create(
+        environment=test, number=3, kind=BackupKind.MANUAL, state=BackupState.COMPLETED, creator_name=contact_.name,
+        expires_at=timezone.now() + timedelta(days=14), files="there.tar", files_size=1,
+    )  # fmt: skip
     return {
         "app": app.slug, "environment": "test", "member": place.pk, "invitation": invited.pk, "package": spare.key,
         "number": 3, "event": "nightly", "token": token,
+        "backup": kept.key, "choice": "full", "day": "2026-03-01",
     }  # fmt: skip
 
 
@@ -162,6 +174,9 @@ def forms(world: World) -> dict[str, Form]:
         "deployments:options": Form({"new-name-1": "COLOUR", "new-value-1": "blue"}),
         "deployments:cancel": Form(environment="production"),
         "deployments:roll_back": Form(number=1),
+        "deployments:create_backup": Form({"comment": "Before the sale"}),
+        "deployments:upload_data": Form({"file": archive(version="3.0.0")}),
+        "deployments:restore": Form({"name": "Acceptance", "back_up": "on"}, environment="acceptance"),
     }
 
 
@@ -295,7 +310,14 @@ def test_only_the_listed_booleans_are_read(world: World) -> None:
 # "ids of other apps anywhere (URL, body, formset, export) are 404 like ids that never existed"
 
 
-NEVER = {"member": 999_999, "invitation": 999_999, "package": uuid4(), "number": 99, "environment": "nowhere"}
+NEVER = {
+    "member": 999_999,
+    "invitation": 999_999,
+    "package": uuid4(),
+    "backup": uuid4(),
+    "number": 99,
+    "environment": "nowhere",
+}
 FOREIGN = {"environment": "secret"}
 
 
@@ -313,7 +335,9 @@ def test_ids_of_other_apps_in_the_url_are_404_like_ids_that_never_existed(world:
     alice = world.browser("alice")
     other_job = Job.objects.get(environment__app=world.other, number=3)
     Job.objects.filter(pk=other_job.pk).update(number=98)
-    foreign = {key: world.foreign[key] for key in ("member", "invitation", "package")} | FOREIGN | {"number": 98}
+    foreign = (
+        {key: world.foreign[key] for key in ("member", "invitation", "package", "backup")} | FOREIGN | {"number": 98}
+    )
     assert len(list(by_id())) > 25
     for name, key in by_id():
         for method in (alice.get, alice.post):

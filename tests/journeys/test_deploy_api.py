@@ -20,7 +20,7 @@ from tests.journeys.test_accessibility import Inspector
 from tests.journeys.test_upload import MIB, connected, kept, most_memory, package_of, until
 
 SETTINGS = {"API_CALLS_PER_MINUTE": "1000000", "API_WRONG_KEYS_PER_MINUTE": "1000000"}
-SECONDS, EXAMPLES = 8, 3
+EXAMPLES = 6
 OPERATIONS = sum(len(call.by_method) for call in CALLS)
 # The interface answers with 500 where nothing is wrong with the portal: which codes those are stands in the
 # description, and that no other one comes is checked with it. What is not there is a 400 for some of its calls.
@@ -230,7 +230,7 @@ def test_everything_behaves_as_its_description_says(
     command = [
         *(str(program), "run", f"{portal.url}/api/1/openapi.json"),
         *("-H", f"Mendix-Username: {variables['DEPLOY_USER']}", "-H", f"Mendix-ApiKey: {variables['DEPLOY_KEY']}"),
-        *("--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES), "--max-time", str(SECONDS)),
+        *("--phases", "examples,fuzzing", "--max-examples", str(EXAMPLES)),
         *("--no-shrink", "--seed", "1"),
     ]
     done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False)
