@@ -143,10 +143,7 @@ def test_a_page_of_an_app_costs_the_same_for_few_and_many(alice: Client) -> None
     members = {size: Membership.objects.filter(app__slug=f"calc-{size}").latest("pk").pk for size in keys}
     backups = {size: Backup.objects.filter(environment__app__slug=f"calc-{size}").earliest("pk").key for size in keys}
     names = {size: {"package": keys[size], "member": members[size], "backup": backups[size]} for size in keys}
-    costs = {
-        page: [cost(alice, page.format(size=size, **names[size])) for size in keys]
-        for page in PAGES
-    }
+    costs = {page: [cost(alice, page.format(size=size, **names[size])) for size in keys] for page in PAGES}
     assert {page: (few, many) for page, (few, many) in costs.items() if few != many} == {}
     assert {page: costs[page] for page, most in AT_MOST.items() if max(costs[page]) > most} == {}
 

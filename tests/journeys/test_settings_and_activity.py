@@ -94,7 +94,9 @@ def _finds_it(page: Page, inspector: Inspector) -> None:
     expect(entries).to_have_count(3)
     expect(entries.first).to_contain_text("Alice Adams deleted the environment Showcase")
     expect(entries.nth(1)).to_contain_text("Name: Demo")
-    inspector.visit(page.url, "/apps/calc/activity/?person=nobody", "/apps/calc/activity/?since=2026-03-04&until=2026-03-01")
+    inspector.visit(
+        page.url, "/apps/calc/activity/?person=nobody", "/apps/calc/activity/?since=2026-03-04&until=2026-03-01"
+    )
     inspector.visit("/apps/calc/environments/test/activity/", "/apps/calc/environments/production/activity/")
 
 
