@@ -17,14 +17,14 @@ from deployments.backups.settling import settle
 from deployments.backups.taking import Taking, make_row_for
 from deployments.endings import Cancelled, Failed, Leaving
 from deployments.errors import Refused
-from deployments.flows import CLOCK, refuse_senseless, refuse_to_start_another, refuse_without_values, runs_beside
+from deployments.flows import refuse_senseless, refuse_to_start_another, refuse_without_values, runs_beside
 from deployments.journal import CancelAsked, Journal, Lost, asker_of, lasting
-from deployments.models import Job, Live, Package
+from deployments.models import Job, Live, Package, ProductionData
 from deployments.option_flows import adopt, keep_for, saved_since, started_with, stored, used_by
 from deployments.options import Options
 from deployments.packages import PackageRefused, digest
 from deployments.runtimes.base import Instance, InstanceState, Runtime, RuntimeFailure, Spec
-from deployments.states import BackupKind, EnvironmentState, JobKind, JobState, StepName, steps_of
+from deployments.states import CLOCK, BackupKind, EnvironmentState, JobKind, JobState, StepName, steps_of
 from environments.access import may
 from environments.api_keys import still_carries
 from environments.models import Environment
@@ -324,6 +324,7 @@ class Execution:
             with transaction.atomic():
                 self.journal.hold()
                 self._set_live(None, None)
+                ProductionData.objects.filter(environment=self.environment).delete()
 
         lasting(decide)
         self.runtime.clear(self.environment.pk)

@@ -18,7 +18,17 @@ from deployments.option_flows import adopt, keep_for, last_used_with, stored
 from deployments.options import Options, Settings
 from deployments.repository import upload_package
 from deployments.rights import permitted
-from deployments.states import ABOUT_DATA, FINAL, SENSELESS, STARTS, EnvironmentState, JobKind, JobState, steps_of
+from deployments.states import (
+    ABOUT_DATA,
+    CLOCK,
+    FINAL,
+    SENSELESS,
+    STARTS,
+    EnvironmentState,
+    JobKind,
+    JobState,
+    steps_of,
+)
 from environments.models import Environment
 
 __all__ = [
@@ -45,7 +55,6 @@ ASKED = {
     JobKind.RESTORE: Act.RESTORE_ASKED,
     JobKind.UPLOAD: Act.DATA_UPLOADED,
 }
-CLOCK = "clock"  # how the portal itself asks for what is due
 TOO_LATE = (
     "It is too late to cancel “{title}”: it can't be undone half-way any more. Let it end, then go back if need be."
 )

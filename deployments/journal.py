@@ -14,7 +14,7 @@ from accounts.actor import Actor, Key
 from accounts.acts import Act
 from accounts.models import User
 from deployments.models import Backup, Job, Step
-from deployments.states import BackupState, JobState, StepName, StepState
+from deployments.states import CLOCK, BackupState, JobState, StepName, StepState
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -173,5 +173,7 @@ def end(job: Job, state: JobState, result: str, by: Actor | None = None) -> bool
     job.steps.filter(state=StepState.WAITING).update(state=StepState.SKIPPED)
     Backup.objects.unfinished().filter(job=job).update(state=BackupState.FAILED, reason=result)
     environment = job.environment
-    record(ENDED[state], by or asker_of(job), job.title, app=environment.app, environment=environment, reason=result)
+    if job.via != CLOCK or state != JobState.DONE:  # that all is well each night is on the list of backups
+        who = by or asker_of(job)
+        record(ENDED[state], who, job.title, app=environment.app, environment=environment, reason=result)
     return True

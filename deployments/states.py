@@ -16,6 +16,9 @@ class JobKind(TextChoices):
 
 # Kinds that are about an environment's data and leave what is on it as it is
 ABOUT_DATA = (JobKind.BACKUP, JobKind.RESTORE, JobKind.UPLOAD)
+# Kinds that the list of backups shows; one a night would hide the deployments in theirs
+NO_DEPLOYMENTS = (JobKind.BACKUP, JobKind.UPLOAD)
+CLOCK = "clock"  # by which way the portal itself asks for what is due
 # Kinds that start something, each with the options of that moment
 STARTS = (JobKind.TRANSPORT, JobKind.START, JobKind.RESTART)
 

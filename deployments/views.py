@@ -11,7 +11,7 @@ from deployments.models import Job
 from deployments.monitoring.alert_kinds import AlertKind
 from deployments.monitoring.alert_models import Alert
 from deployments.overview import Card, card_of, cards_of, next_place, unapplied, way_back
-from deployments.states import JobState, StepName
+from deployments.states import NO_DEPLOYMENTS, JobState, StepName
 from deployments.words import if_it_fails
 from environments.access import AppRequest, deployer, member
 from environments.timeline import latest, show
@@ -44,7 +44,7 @@ def environment(request: AppRequest, app: str, environment: str) -> HttpResponse
     context = {
         "card": card,
         "may_transport": card.may_transport,
-        "recent": request.environment.jobs.all()[:RECENT],
+        "recent": request.environment.jobs.exclude(kind__in=NO_DEPLOYMENTS)[:RECENT],
         "latest_package": None if card.package else request.app.packages.first(),
         "way_back": way_back(card) if card.may_transport else None,
         "next_place": next_place(request) if card.package else None,
@@ -64,7 +64,7 @@ def _alerts(card: Card) -> list[Alert]:
 
 @deployer()
 def deployments(request: AppRequest, app: str, environment: str) -> HttpResponse:
-    page = Paginator(request.environment.jobs.all(), PAGE).get_page(request.GET.get("page"))
+    page = Paginator(request.environment.jobs.exclude(kind__in=NO_DEPLOYMENTS), PAGE).get_page(request.GET.get("page"))
     card = card_of(request)
     context = {"page": page, "card": card, "may_transport": card.may_transport, "active": "deployments"}
     return render(request, "deployments/deployments.html", context)

@@ -17,11 +17,10 @@ from deployments.backups.taking import Taking
 from deployments.backups.zips import as_tar
 from deployments.endings import Cancelled, Failed
 from deployments.execution import Execution, carry_out_as, what_runs
-from deployments.flows import CLOCK
 from deployments.journal import lasting
 from deployments.models import Job, Live, Package
 from deployments.runtimes.base import Instance, Part, Room, Runtime, RuntimeFailure
-from deployments.states import BackupKind, Holds, JobKind, StepName
+from deployments.states import CLOCK, BackupKind, Holds, JobKind, StepName
 from environments.models import Environment
 from environments.permissions import Permission
 

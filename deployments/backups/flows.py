@@ -21,11 +21,11 @@ from deployments.backups.bundle import LARGEST_MANIFEST, Choice, key_in
 from deployments.backups.models import COMMENT_LENGTH, Backup
 from deployments.backups.taking import make_row
 from deployments.errors import Refused
-from deployments.flows import CLOCK, Wish, put_in_queue
+from deployments.flows import Wish, put_in_queue
 from deployments.models import Job
 from deployments.repository import refuse_without_room
 from deployments.rights import permitted
-from deployments.states import BackupKind, JobKind
+from deployments.states import CLOCK, BackupKind, JobKind
 from environments.access import may
 from environments.authority import NotPermitted, need_window_on
 from environments.models import App, Environment

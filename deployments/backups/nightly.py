@@ -16,11 +16,10 @@ from deployments.backups import storing
 from deployments.backups.flows import THE_PORTAL, request_nightly
 from deployments.backups.taking import remove_unfinished
 from deployments.errors import AlreadyAsked, Refused
-from deployments.flows import CLOCK
 from deployments.models import Backup, Job, Live, Nightly
 from deployments.nights import begin, done, night_of, pause
 from deployments.removal import stored_in
-from deployments.states import BackupKind, EnvironmentState, JobKind
+from deployments.states import CLOCK, BackupKind, EnvironmentState, JobKind
 from environments.models import Environment
 
 log = logging.getLogger(__name__)
@@ -100,8 +99,9 @@ def _remove(backup: Backup) -> bool:
     names, environment = backup.stored, backup.environment
     title, reason = backup.title, f"Expired on {backup.expires_at:%-d %B %Y}."
     backup.delete()
-    by = Actor(User(name=THE_PORTAL), CLOCK)
-    record(Act.BACKUP_EXPIRED, by, title, app=environment.app, environment=environment, reason=reason)
+    if backup.kind != BackupKind.NIGHTLY:  # those come and go by themselves; nobody asked for one
+        by = Actor(User(name=THE_PORTAL), CLOCK)
+        record(Act.BACKUP_EXPIRED, by, title, app=environment.app, environment=environment, reason=reason)
     transaction.on_commit(partial(storing.remove, names))
     return True
 
