@@ -25,7 +25,7 @@ OF_A_PERSON = (
     *("/authenticator/help/", "/authenticator/"),
 )
 OF_AN_APP = (
-    *("", "packages/", "packages/?q=nothing", "packages/upload/", "activity/", "team/", "team/leave/"),
+    *("", "packages/", "packages/?q=nothing", "packages/upload/", "activity/", "alerts/", "team/", "team/leave/"),
     *("permissions/test/", "permissions/acceptance/", "permissions/production/?q=bob", "production-access/", "team/2/"),
     *("technical-contact/", "technical-contact/2/"),
 )
