@@ -312,6 +312,14 @@ def test_data_of_production_keep_their_mark_wherever_they_go(cast: Cast, runtime
     assert not ProductionData.objects.exists()
 
 
+def test_cleared_data_take_the_mark_with_them(cast: Cast, runtime: FakeRuntime) -> None:
+    on(cast, runtime, cast.test)
+    ProductionData.objects.create(environment=cast.test, production=cast.production)
+    for kind in (JobKind.STOP, JobKind.CLEAR):
+        work(runtime, request_job(kind, cast.test, Actor(cast.alice)))
+    assert not ProductionData.objects.exists()
+
+
 def test_a_restore_of_productions_data_asks_for_production_too(cast: Cast, runtime: FakeRuntime) -> None:
     for environment in (cast.test, cast.production):
         on(cast, runtime, environment)

@@ -67,6 +67,14 @@ def test_the_list_says_what_there_is_and_what_comes(cast: Cast, runtime: FakeRun
     assert alice.get(TEST + "backups/", headers={"HX-Request": "true"}).status_code == 204
 
 
+def test_a_backup_is_no_deployment_but_a_restore_is_one(cast: Cast, runtime: FakeRuntime, backup: Backup) -> None:
+    restored(runtime, cast.test, Actor(cast.alice), backup)
+    alice = signed_in(cast.alice)
+    for page in (text(alice.get(TEST)), text(alice.get(TEST + "deployments/"))):
+        assert "Restore a backup" in page
+        assert "Back up the data" not in page
+
+
 def test_a_second_click_leads_to_the_first_one(cast: Cast, runtime: FakeRuntime) -> None:
     on(cast, runtime, cast.test)
     alice = signed_in(cast.alice)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -369,6 +369,19 @@ def test_nothing_is_switched_under_an_app_and_half_a_switch_starts_nothing(node:
     node.runtime.swap_back(JOB)
     node.runtime.discard(JOB)
     assert [path.name for path in data.iterdir()] == ["now"]
+
+
+def test_a_host_that_can_make_no_sandbox_does_the_same(node: LocalNode, data: Path) -> None:
+    fill(data)
+    described: dict[str, Any] = {"user": None, "sandboxed": False, "hidden": []}
+    openly = data_of.Data(node.runtime.layout, node.runtime._lock, described, 7)
+    database, archive = (read(openly.take(part, 0)) for part in Part)
+    expected = tree(data)
+    openly.stage(12, bundle(database, archive), onto=False, room=Room())
+    assert tree(data.parent / "staged-12") | {"database.sqlite3": expected["database.sqlite3"]} == expected
+    openly.stage(12, entry("new", content=b"x"), onto=True, room=Room())
+    assert sorted(path.name for path in (data.parent / "staged-12").iterdir()) == ["database.sqlite3", "new"]
+    openly.discard(12)
 
 
 def test_the_scripts_come_from_files_that_the_sandbox_need_not_see() -> None:
