@@ -50,11 +50,14 @@ def _brings_it_to_production_with_a_new_authenticator(page: Page, portal: LivePo
     steps.runs(page, "Calc 1.0.0", "Production")
     assert page.evaluate("document.body.dataset.watching") == "all the time", "the page was loaded again"
     expect(page.locator("ol.steps > li")).to_have_text(
-        [re.compile(f"^\\s*{step}") for step in ("Check", "Unpack", "Start", "Health check", "Switch", "Stop")]
+        [
+            re.compile(f"^\\s*{step}")
+            for step in ("Check", "Unpack", "Back up", "Start", "Health check", "Switch", "Stop")
+        ]
     )
     expect(page.locator("ol.steps").get_by_role("img", name="Done")).to_have_count(4)
-    # It is unpacked since it came to Test, and there was no old one
-    expect(page.locator("ol.steps").get_by_role("img", name="Not needed")).to_have_count(2)
+    # It is unpacked since it came to Test, there were no data to back up, and there was no old one
+    expect(page.locator("ol.steps").get_by_role("img", name="Not needed")).to_have_count(3)
     expect(page.get_by_text("A code entered at")).to_be_visible()
 
     steps.go(page, "Open Production")
