@@ -74,7 +74,7 @@ def test_constants_without_a_value_are_asked_for_and_saved_with_the_transport(ca
     (spec,) = runtime.specs.values()
     assert spec.variables == {"GREETING": "Good day", "KEY": "s3cret", "SIZE": "25"}
     entry = Activity.objects.get(act="options.changed")
-    assert (entry.before, entry.after) == ({"KEY": "", "SIZE": ""}, {"KEY": "a secret", "SIZE": "25"})
+    assert (entry.before, entry.after) == (None, {"KEY": "set", "SIZE": "set"})
 
 
 def test_what_has_a_value_already_is_not_asked_for_again(cast: Cast) -> None:
