@@ -13,6 +13,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from deployments.packages import build_archive
+from deployments.runtimes import processes
 from deployments.runtimes.base import Health, Instance, InstanceState, Spec
 from deployments.runtimes.node import Node
 from deployments.runtimes.process import ProcessRuntime
@@ -61,6 +62,11 @@ def processes_with(marker: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def own_processes_with(marker: str) -> list[int]:
+    """List those of them that this process started, itself or over others; tests beside this one have theirs."""
+    return sorted(set(processes_with(marker)) & set(processes.descendants(os.getpid())))
 
 
 @dataclass

@@ -28,7 +28,7 @@ from deployments.states import JobKind
 from deployments.worker import Worker
 from tests.cast import Cast
 from tests.deployments.backups.test_runtime_data import tree
-from tests.deployments.node import PACKAGES, LocalNode, processes_with, wait_until
+from tests.deployments.node import PACKAGES, LocalNode, own_processes_with, processes_with, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -228,13 +228,15 @@ def test_nothing_of_a_worker_that_was_killed_goes_on(node: LocalNode, tmp_path: 
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == b"reading\n"
-        wait_until(lambda: processes_with("deployments.runtimes.data"))
+        wait_until(lambda: own_processes_with("deployments.runtimes.data"))
+        keepers = set(own_processes_with("deployments.runtimes.data"))
         reader = threading.Thread(target=worker.stdout.read)
         reader.start()
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         reader.join()
-    wait_until(lambda: not processes_with("deployments.runtimes.data") and not processes_with("/scratch"))
+    wait_until(lambda: not keepers & set(processes_with("deployments.runtimes.data")))
+    wait_until(lambda: not processes_with(f"{node.var}/environments"))
     assert [(each.environment, each.number) for each in node.runtime.aside()] == [(7, 3)]
     node.runtime.discard(node.runtime.aside()[0])
     assert node.runtime.aside() == []

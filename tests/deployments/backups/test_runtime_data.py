@@ -18,7 +18,7 @@ import pytest
 from deployments.runtimes import data as data_of
 from deployments.runtimes import files
 from deployments.runtimes.base import Instance, Part, Room, RuntimeFailure, Spec
-from tests.deployments.node import HOST, LocalNode, processes_with
+from tests.deployments.node import HOST, LocalNode, own_processes_with
 
 JOB = Instance(7, 12)
 EMPTY_TAR = bytes(1024)
@@ -33,7 +33,7 @@ def data(node: LocalNode) -> Iterator[Path]:
     node.runtime.layout.make()
     node.runtime._give_data(7)
     yield folder
-    assert processes_with("deployments.runtimes.data") == []
+    assert own_processes_with("deployments.runtimes.data") == []
     assert list(node.runtime.layout.commands.iterdir()) == []
     assert list(folder.parent.glob("scratch")) == []
 
@@ -237,7 +237,7 @@ def test_a_reader_that_gives_up_leaves_nothing_running(node: LocalNode, data: Pa
     stream = node.runtime.take(7, Part.FILES)
     stream.read(1000)
     stream.close()
-    assert processes_with("deployments.runtimes.data") == []
+    assert own_processes_with("deployments.runtimes.data") == []
 
 
 def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", content: bytes = b"") -> io.BytesIO:
