@@ -45,9 +45,11 @@ class Kept:
         # A shell that waits for a command of its line ends with that; ending it first would end the sandbox under
         # the command's hands. It is asked only where nothing else is left.
         processes.send(signal.SIGTERM, [pid for pid in self._members() if not self._is_own_shell(pid)])
+        looks = 0  # in a row at which the shell was alone: at the first it may be between two commands of its line
         while not self.reap() and time.monotonic() < until:
             members = self._members()
-            if len(members) == 1 and self._is_own_shell(members[0]):
+            looks = looks + 1 if len(members) == 1 and self._is_own_shell(members[0]) else 0
+            if looks > 2:
                 processes.send(signal.SIGTERM, members)
             signal.sigtimedwait([signal.SIGCHLD], 0.05)
 
