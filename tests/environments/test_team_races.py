@@ -80,7 +80,10 @@ def test_a_double_click_on_join_makes_one_membership(cast: Cast) -> None:
 def test_two_browsers_make_the_account_at_once_and_one_is_made(cast: Cast) -> None:
     path, browsers = an_invitation(cast, EMAIL, "t" * 43), [Client() for _ in range(4)]
     answers = at_once([partial(browser.post, path, NEW) for browser in browsers])
-    assert sorted(answer.status_code for answer in answers) == [302, 404, 404, 404]
+    codes = [answer.status_code for answer in answers]
+    assert codes.count(302) == 1
+    # Who read the invitation just before it was used is led to sign in to the account that there is by now
+    assert set(codes) <= {302, 404, 200}
     assert Membership.objects.get(user__email=EMAIL).role.name == "End-user"
     assert User.objects.filter(email=EMAIL).count() == 1
 
