@@ -23,12 +23,12 @@ from deployments.flows import request_job, upload_package
 from deployments.models import Backup, Job, Live
 from deployments.packages import build_archive
 from deployments.reconciliation import reconcile
-from deployments.runtimes import files
+from deployments.runtimes import files, processes
 from deployments.states import JobKind
 from deployments.worker import Worker
 from tests.cast import Cast
 from tests.deployments.backups.test_runtime_data import tree
-from tests.deployments.node import PACKAGES, LocalNode, own_processes_with, processes_with, wait_until
+from tests.deployments.node import PACKAGES, LocalNode, own_processes_with, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -229,14 +229,14 @@ def test_nothing_of_a_worker_that_was_killed_goes_on(node: LocalNode, tmp_path: 
         assert worker.stdout is not None
         assert worker.stdout.readline() == b"reading\n"
         wait_until(lambda: own_processes_with("deployments.runtimes.data"))
-        keepers = set(own_processes_with("deployments.runtimes.data"))
+        wait_until(lambda: len(processes.descendants(worker.pid)) > 1)
+        begun = processes.descendants(worker.pid)  # the keeper, and what it runs in the sandbox
         reader = threading.Thread(target=worker.stdout.read)
         reader.start()
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         reader.join()
-    wait_until(lambda: not keepers & set(processes_with("deployments.runtimes.data")))
-    wait_until(lambda: not processes_with(f"{node.var}/environments"))
+    wait_until(lambda: not any(processes.is_alive(pid) for pid in begun))
     assert [(each.environment, each.number) for each in node.runtime.aside()] == [(7, 3)]
     node.runtime.discard(node.runtime.aside()[0])
     assert node.runtime.aside() == []
