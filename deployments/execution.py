@@ -356,10 +356,6 @@ class Execution:
                 self.journal.note(StepName.STOP, "Some requests to the old version were still open and were cut.")
                 return
 
-    def _note_output(self) -> None:
-        if output := self.runtime.output(self.new):
-            self.journal.note(StepName.HEALTH, output)
-
 
 def unpack(runtime: Runtime, package: Package) -> None:
     """Unpack a package where it is not; raises Failed or RuntimeFailure with a sentence."""

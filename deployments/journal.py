@@ -71,10 +71,10 @@ class Journal:
         try:
             yield
         except CancelAsked:
-            self._set(name, StepState.CANCELLED, ended_at=timezone.now())
+            self._give_up(name, StepState.CANCELLED)
             raise
         except Exception:
-            self._set(name, StepState.FAILED, ended_at=timezone.now())
+            self._give_up(name, StepState.FAILED)
             raise
         self._set(name, StepState.DONE, ended_at=timezone.now())
 
@@ -148,14 +148,23 @@ class Journal:
     def finish(self, state: JobState, result: str) -> None:
         lasting(lambda: end(self.job, state, result))
 
-    def _set(self, name: StepName, state: StepState, **values: object) -> None:
-        def write() -> None:
-            with transaction.atomic():
-                self.hold()
-                Job.objects.filter(pk=self.job.pk).update(heartbeat=timezone.now())
-                self.job.steps.filter(name=name).update(state=state, **values)
+    def _give_up(self, name: StepName, state: StepState) -> None:
+        """Show a step as ended. Nobody waits for a database that is away: what the job began is undone first."""
+        try:
+            self._write(name, state, ended_at=timezone.now())
+        except (OperationalError, InterfaceError):
+            log.warning("The database does not answer; “%s” is said to have failed once the job has ended.", name)
+            if not connection.in_atomic_block:
+                connection.close()
 
-        lasting(write)
+    def _set(self, name: StepName, state: StepState, **values: object) -> None:
+        lasting(lambda: self._write(name, state, **values))
+
+    @transaction.atomic
+    def _write(self, name: StepName, state: StepState, **values: object) -> None:
+        self.hold()
+        Job.objects.filter(pk=self.job.pk).update(heartbeat=timezone.now())
+        self.job.steps.filter(name=name).update(state=state, **values)
 
 
 @transaction.atomic

@@ -136,7 +136,6 @@ class Restoring(Execution):
         super().__init__(job, runtime, leaving)
         self.data = Instance(self.environment.pk, job.number)
         self.data_switched = self.kept = False
-        self.safety: Taking | None = None
 
     def outcome(self) -> str:
         words = f"{self.environment.name} has the data of {self._backup.title} now."
@@ -147,8 +146,9 @@ class Restoring(Execution):
         if self.kept:
             return f"The data of {self._backup.title} are in place."
         try:
+            said = ""
             if self.started and self.old:
-                self._note_output()
+                said = self.runtime.output(self.new)
                 self.runtime.stop(self.old, settings.STOP_GRACE)
             if self.data_switched:
                 self.runtime.swap_back(self.data)
@@ -156,6 +156,9 @@ class Restoring(Execution):
             if self.old and self.old_stopped:
                 self._start_instance(self.old, self._package, self.old_options)
                 self.runtime.route(self.environment.host, self.old)
+            # Last, because it may take minutes where the database is away or full
+            if said:
+                self.journal.note(StepName.HEALTH, said)
         except Exception:
             log.exception("%s (%s) could not be undone; the worker tries again.", self.job, self.job.pk)
         live = lasting(lambda: Live.objects.filter(environment=self.environment).select_related("package").first())
