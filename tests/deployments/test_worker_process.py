@@ -43,14 +43,13 @@ def database_url() -> str:
     )
 
 
-@contextmanager
-def worker_process(node: LocalNode, name: str = "w") -> Iterator["subprocess.Popen[bytes]"]:
-    """Start the command as `make run` does; it is gone afterwards, whatever the test did to it."""
+def settings_for(node: LocalNode) -> dict[str, str]:
+    """Give the variables by which a process is one of this node's portal, with the test's database and storage."""
     storage = node.var / "storage"
     if not storage.exists():
         storage.symlink_to(settings.VAR / "storage")
         (node.var / "uploads").mkdir()
-    own = {
+    return os.environ | {
         "PORTAL_ENV_FILE": os.devnull,
         "PORTAL_MODE": "demo",
         "PORTAL_VAR": str(node.var),
@@ -58,7 +57,13 @@ def worker_process(node: LocalNode, name: str = "w") -> Iterator["subprocess.Pop
         "DATABASE_URL": database_url(),
         "DJANGO_SETTINGS_MODULE": "portal.settings",
     }
-    process = subprocess.Popen([sys.executable, "manage.py", "worker", "--name", name], cwd=ROOT, env=os.environ | own)
+
+
+@contextmanager
+def worker_process(node: LocalNode, name: str = "w") -> Iterator["subprocess.Popen[bytes]"]:
+    """Start the command as `make run` does; it is gone afterwards, whatever the test did to it."""
+    command = [sys.executable, "manage.py", "worker", "--name", name]
+    process = subprocess.Popen(command, cwd=ROOT, env=settings_for(node))
     try:
         wait_until(is_alive, 30)
         yield process
