@@ -180,6 +180,7 @@ class Data:
             "command": program(what, {**(options or {}), **inside}),
             "data": str(data),
             "more": ["--unshare-net", *binds],
+            "scratch": [str(folder) for name, (folder, _) in (more or {}).items() if name == "scratch"],
         }
         return Helper(self.layout, self.environment, spec, reads)
 
@@ -238,7 +239,7 @@ class Helper:
             os.close(theirs)
         stdin = cast(BinaryIO, self._keeper.stdin)
         with contextlib.suppress(BrokenPipeError):
-            stdin.write(json.dumps(dict(spec)).encode())
+            stdin.write(json.dumps({**spec, "mark": str(self._mark)}).encode())
             stdin.close()
 
     def feed(self, archive: BinaryIO) -> None:
@@ -350,13 +351,23 @@ def main() -> None:
                 os.set_inheritable(int(name), False)
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     spec = json.loads(sys.stdin.buffer.read())
+    done = _keep(spec, pipe, reads)
+    # Whoever asked for it would do so, too, but may have been killed
+    for folder in spec["scratch"]:
+        with contextlib.suppress(OSError):
+            files.remove_tree(Path(folder))
+    Path(spec["mark"]).unlink(missing_ok=True)
+    print(json.dumps(done))
+
+
+def _keep(spec: Mapping[str, Any], pipe: int, reads: bool) -> dict[str, Any]:
+    """Run it until it ends, or this process is asked to; say how it went."""
     source, errors = os.pipe()
     begun = time.monotonic()
     try:
         kept = _start(spec, pipe, reads, errors)
     except sandbox.SandboxFailure as failure:
-        print(json.dumps(commands.finished(False, "the sandbox could not be made", str(failure), begun)))
-        return
+        return commands.finished(False, "the sandbox could not be made", str(failure), begun)
     os.close(errors)
     os.close(pipe)
     tail = Tail(source)
@@ -367,8 +378,7 @@ def main() -> None:
             words = "it was ended from outside"
     kept.end(0.0)
     succeeded = not words and kept.status == 0
-    ended = words or in_words(kept.status)
-    print(json.dumps(commands.finished(succeeded, ended, tail.text(), begun)))
+    return commands.finished(succeeded, words or in_words(kept.status), tail.text(), begun)
 
 
 def _start(spec: Mapping[str, Any], pipe: int, reads: bool, errors: int) -> Kept:
