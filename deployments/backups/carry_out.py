@@ -121,12 +121,12 @@ class TakingIn(BackingUp):
         self._save(StepName(part.value), part, self.job.number)
 
     def _finish(self) -> None:
-        upload = str(self._taking.backup.upload.name)
         self.runtime.discard(self.new)
         # It was unpacked aside to be here at all
-        self._taking.keep(upload="", verified_at=timezone.now())
+        self._taking.keep(verified_at=timezone.now())
         self._taking.complete()
-        storing.remove([upload])
+        storing.remove([str(self._taking.backup.upload.name)])
+        self._taking.keep(upload="")
 
 
 class Restoring(Execution):

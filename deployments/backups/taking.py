@@ -144,7 +144,10 @@ class Taking:
 
 
 def remove_unfinished() -> None:
-    """Remove what is stored of backups that failed, their uploads included: nobody can do anything with it."""
+    """Remove what is stored of backups that failed, and uploads that a backup was made of: nobody can use either."""
     for backup in Backup.objects.filter(state=BackupState.FAILED).exclude(database="", files="", upload="")[:100]:
         storing.remove(backup.stored)
         Backup.objects.filter(pk=backup.pk).update(database="", files="", upload="")
+    for backup in Backup.objects.completed().exclude(upload="")[:100]:
+        storing.remove([str(backup.upload.name)])
+        Backup.objects.filter(pk=backup.pk).update(upload="")
