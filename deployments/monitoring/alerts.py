@@ -9,7 +9,7 @@ from django.db.models import TextChoices
 from deployments.monitoring.alert_kinds import AlertKind
 from portal.templatetags.portal import filesize
 
-FAILED_CHECKS, SLOW_CHECKS = 2, 4  # in a row before it is a matter: one answer is no news
+FAILED_CHECKS, SLOW_CHECKS = 3, 4  # in a row, 15 seconds apart, before it is a matter: one answer is no news
 GOOD_CHECKS = 2  # in a row before it is none any more
 SILENT_AFTER = timedelta(minutes=15)  # without another CRITICAL line the matter is over
 RESTARTS, RESTARTS_WITHIN = 3, timedelta(minutes=10)  # fewer are accidents

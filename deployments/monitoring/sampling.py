@@ -6,31 +6,29 @@ Requests are counted up to a cursor that is kept in the same transaction as the 
 
 import logging
 import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from deployments.models import Live
+from deployments.monitoring.checking import Checker, note
+from deployments.monitoring.counting import Counter
 from deployments.monitoring.models import Measurement, Sampling, no_latencies, no_statuses
 from deployments.monitoring.ranges import RANGES, Range
-from deployments.option_flows import started_with
-from deployments.runtimes.base import Health, Instance, Measured, Runtime, RuntimeFailure, Traffic
+from deployments.runtimes.base import Health, Measured, Runtime, RuntimeFailure, Traffic, Visits
 from deployments.states import EnvironmentState
 from environments.models import Environment
 
 log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 
-TURN = timedelta(seconds=45)  # after three that were left out another worker measures
+TURN = timedelta(seconds=30)  # after two that were left out another worker measures
 GAP = 90.0  # seconds; what was used in a longer time between two looks is in no stretch
-ANSWER_WITHIN = 5.0  # seconds; a check that takes longer has failed
-AT_ONCE = 8  # checks
-COUNTED_EVERY = 300.0  # seconds between two counts of what an environment stores, and at least
-REST = 20  # times what the last count took
 
 
 @dataclass
@@ -47,14 +45,6 @@ class Seen:
 
 
 @dataclass
-class Target:
-    """What runs on an environment and where it is asked how it is."""
-
-    instance: Instance
-    path: str
-
-
-@dataclass
 class Reading:
     """What an instance had used at a moment, by a clock that only goes forward."""
 
@@ -62,22 +52,15 @@ class Reading:
     at: float
 
 
-@dataclass
-class Storage:
-    """When what an environment stores is counted next."""
-
-    due: float = 0.0
-
-
-@dataclass
 class Sampler:
     """One worker's part in measuring. What it remembers between two looks it can do without."""
 
-    runtime: Runtime
-    name: str
-    _readings: dict[int, Reading] = field(default_factory=dict)
-    _targets: dict[int, Target] = field(default_factory=dict)
-    _storage: dict[int, Storage] = field(default_factory=dict)
+    def __init__(self, runtime: Runtime, name: str) -> None:
+        self.runtime = runtime
+        self.name = name
+        self._checker = Checker(runtime)
+        self._counter = Counter(runtime)
+        self._readings: dict[int, Reading] = {}
 
     def sample(self, now: datetime | None = None) -> bool:
         """Look once and write it down; False where another worker does."""
@@ -87,24 +70,28 @@ class Sampler:
         cursor = Sampling.objects.values_list("cursor", flat=True).get(pk=1)
         lives = list(Live.objects.exclude(state=EnvironmentState.EMPTY).select_related("package"))
         readings = self._read()
-        visits = self.runtime.visits(cursor)
-        hosts = dict(
-            Environment.objects.filter(host__in=[each.host for each in visits.hosts]).values_list("host", "pk")
-        )
+        visits = _trying(lambda: self.runtime.visits(cursor)) or Visits(cursor, ())
         seen = {live.environment_id: Seen() for live in lives}
-        for traffic in visits.hosts:
-            if traffic.host in hosts:
-                seen.setdefault(hosts[traffic.host], Seen()).traffic = traffic
+        _add_traffic(seen, visits)
         for environment, reading in readings.items():
             if environment in seen:
                 _add_use(seen[environment], self._readings.get(environment), reading)
-        self._ask(self._targets_of(lives), seen)
+        checks = self._checker.ask(lives, at)
+        for instance, health in checks.items():
+            seen[instance.environment].health = health
+        for environment, size in self._counter.count(seen, at).items():
+            seen[environment].storage = size
         with transaction.atomic():
             if not Sampling.objects.filter(pk=1, worker=self.name).update(cursor=visits.cursor):
                 return False
             write(at, seen)
+            note(checks, at)
         self._readings = readings
         return True
+
+    def leave(self) -> None:
+        """Let another worker measure from now on."""
+        Sampling.objects.filter(pk=1, worker=self.name).update(worker="", until=timezone.now())
 
     def _take_turn(self, now: datetime) -> bool:
         Sampling.objects.get_or_create(pk=1, defaults={"until": now})
@@ -113,47 +100,24 @@ class Sampler:
 
     def _read(self) -> dict[int, Reading]:
         """Read what instances use; where two run on an environment, the newer one counts."""
-        measured, now = self.runtime.measure(), time.monotonic()
-        return {each.instance.environment: Reading(each, now) for each in measured}
+        measured, now = _trying(self.runtime.measure), time.monotonic()
+        return {each.instance.environment: Reading(each, now) for each in measured or ()}
 
-    def _targets_of(self, lives: Iterable[Live]) -> list[Target]:
-        """Give what is to be checked; its path stays the same for as long as it runs."""
-        targets: dict[int, Target] = {}
-        for live in lives:
-            if not live.is_running or live.instance is None or live.package is None:
-                continue
-            instance = Instance(live.environment_id, live.instance)
-            known = self._targets.get(live.environment_id)
-            if known is None or known.instance != instance:
-                known = Target(instance, started_with(live).health_path or live.package.contents.health_path)
-            targets[live.environment_id] = known
-        self._targets = targets
-        return list(targets.values())
 
-    def _ask(self, targets: list[Target], seen: dict[int, Seen]) -> None:
-        """Check each instance and count what is due to be counted, some at a time."""
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            checks = [pool.submit(self._check, target, seen[target.instance.environment]) for target in targets]
-            counts = [pool.submit(self._count, environment, seen[environment]) for environment in self._due(seen)]
-            for done in (*checks, *counts):
-                done.result()
+def _trying(look: Callable[[], Found]) -> Found | None:
+    """One kind of look that is not possible must not keep the others from being made."""
+    try:
+        return look()
+    except (RuntimeFailure, OSError) as failure:
+        log.warning("Could not measure: %s", failure)
+        return None
 
-    def _check(self, target: Target, seen: Seen) -> None:
-        seen.health = self.runtime.check(target.instance, target.path, ANSWER_WITHIN)
 
-    def _due(self, environments: Iterable[int]) -> list[int]:
-        now = time.monotonic()
-        self._storage = {each: self._storage.get(each, Storage()) for each in environments}
-        return [each for each, storage in self._storage.items() if storage.due <= now]
-
-    def _count(self, environment: int, seen: Seen) -> None:
-        begun = time.monotonic()
-        try:
-            seen.storage = self.runtime.storage(environment)
-        except RuntimeFailure as failure:
-            log.info("The environment %s: %s", environment, failure)
-        took = time.monotonic() - begun
-        self._storage[environment].due = begun + max(COUNTED_EVERY, REST * took)
+def _add_traffic(seen: dict[int, Seen], visits: Visits) -> None:
+    hosts = dict(Environment.objects.filter(host__in=[each.host for each in visits.hosts]).values_list("host", "pk"))
+    for traffic in visits.hosts:
+        if traffic.host in hosts:
+            seen.setdefault(hosts[traffic.host], Seen()).traffic = traffic
 
 
 def _add_use(seen: Seen, before: Reading | None, now: Reading) -> None:

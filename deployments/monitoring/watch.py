@@ -1,21 +1,20 @@
-"""Looks after environments for alerts: asks what runs for its health, reads what its log has new, gathers the facts.
+"""Looks after environments for alerts: reads what their logs have new, gathers the facts.
 
-Any number of workers do it all the time. Environments with a running job are left alone: what a deployment or a stop
-does to them is meant.
+What health checks say and what is stored is found with the measurements (`sampling`): nothing is
+asked twice. Any number of workers do it all the time. Environments with a running job are left alone: what a deployment
+or a stop does to them is meant.
 """
 
 import logging
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 
-from accounts.secrets import Unreadable
 from deployments.models import Job, Live
 from deployments.monitoring.alert_flow import settle
 from deployments.monitoring.alert_kinds import AlertKind
@@ -26,15 +25,12 @@ from deployments.monitoring.logs import Reader, Wanted
 from deployments.monitoring.models import Measurement
 from deployments.monitoring.ranges import MINUTE
 from deployments.monitoring.unsaved import without_backup_since
-from deployments.option_flows import started_with
-from deployments.runtimes.base import Health, Instance, Runtime, RuntimeFailure
+from deployments.runtimes.base import Runtime, RuntimeFailure
 from deployments.states import EnvironmentState, JobState
 from environments.models import Environment
 
 log = logging.getLogger(__name__)
 
-ANSWER_WITHIN = 5.0  # seconds that one health check may take
-MOST_AT_ONCE = 8  # checks; those that don't answer must not hold up the others for long
 CRITICAL = Wanted(Level.CRITICAL)
 
 
@@ -42,7 +38,6 @@ def look(runtime: Runtime, now: datetime) -> None:
     """Look at every environment once, and open and close alerts accordingly."""
     busy = _busy()
     lives = [live for live in _lives() if live.is_running and live.environment_id not in busy]
-    _check_health(runtime, [live for live in lives if not live.trouble and _is_mine(live, now)], now)
     for live in lives:
         _attempt(partial(_read_log, runtime, live.environment, now), live)
     _settle_all(now)
@@ -60,66 +55,13 @@ def _attempt(act: Callable[[], None], live: Live) -> None:
     """One environment's trouble must not keep the others from being looked after."""
     try:
         act()
-    except (RuntimeFailure, Unreadable, OSError) as failure:
+    except (RuntimeFailure, OSError) as failure:
         log.warning("Could not look at %s: %s", live.environment, failure)
 
 
 def watch_of(environment: Environment) -> Watch:
     found: Watch | None = getattr(environment, "watch", None)
     return found or Watch.objects.get_or_create(environment=environment)[0]
-
-
-# Health
-
-
-def _is_mine(live: Live, now: datetime) -> bool:
-    """Say whether a check is due and this worker's to do; of two that look at once one gets it."""
-    watch = watch_of(live.environment)
-    last = watch.checked_at
-    if last and watch.instance == live.instance and last > now - timedelta(seconds=settings.HEALTH_EVERY):
-        return False
-    return bool(Watch.objects.filter(pk=watch.pk, checked_at=last).update(checked_at=now))
-
-
-def _check_health(runtime: Runtime, lives: list[Live], now: datetime) -> None:
-    """Ask them all, side by side; only this thread speaks with the database."""
-    asked: list[tuple[Live, str]] = []
-    for live in lives:
-        _attempt(partial(_ask_later, live, asked), live)
-    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
-        for (live, _), health in zip(asked, pool.map(partial(_ask, runtime), asked), strict=True):
-            if health:
-                _note(live, health, now)
-
-
-def _ask_later(live: Live, asked: list[tuple[Live, str]]) -> None:
-    if live.package:
-        asked.append((live, started_with(live).health_path or live.package.contents.health_path))
-
-
-def _ask(runtime: Runtime, asked: tuple[Live, str]) -> Health | None:
-    live, path = asked
-    try:
-        return runtime.check(Instance(live.environment_id, live.instance or 0), path, ANSWER_WITHIN)
-    except (RuntimeFailure, OSError) as failure:
-        log.warning("Could not check the health of %s: %s", live.environment, failure)
-        return None
-
-
-def _note(live: Live, health: Health, now: datetime) -> None:
-    watch = watch_of(live.environment)
-    verdict = Verdict.GOOD if health.healthy else Verdict.FAILED
-    if health.healthy and health.seconds >= settings.HEALTH_SLOW:
-        verdict = Verdict.SLOW
-    again = watch.instance == live.instance and watch.verdict == verdict
-    Watch.objects.filter(pk=watch.pk).update(
-        instance=live.instance,
-        verdict=verdict,
-        verdict_since=watch.verdict_since if again else now,
-        count=watch.count + 1 if again else 1,
-        detail=health.detail[:300],
-        seconds=health.seconds,
-    )
 
 
 # Log

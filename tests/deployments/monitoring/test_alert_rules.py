@@ -38,7 +38,7 @@ def test_nothing_is_known_of_what_nobody_looked_at_yet() -> None:
     [
         ({"trouble": "It ended by itself: exit code 3."}, AlertKind.OFFLINE, "exit code 3"),
         ({"restarts": 3}, AlertKind.RESTARTS, "3 times within 10 minutes"),
-        ({"check": checked(Verdict.FAILED, 2)}, AlertKind.UNHEALTHY, "It answered 503."),
+        ({"check": checked(Verdict.FAILED, 3)}, AlertKind.UNHEALTHY, "It answered 503."),
         ({"check": checked(Verdict.SLOW, 4)}, AlertKind.SLOW, "took 3.0 s"),
         ({"critical_at": NOW - timedelta(minutes=14)}, AlertKind.LOGGED, "a line of the level CRITICAL"),
         ({"used": 9 * GIB, "limit": 10 * GIB}, AlertKind.STORAGE, "90% of the room there is for them, 10.0 GB"),
@@ -58,7 +58,7 @@ def test_each_kind_has_its_fact_its_words_and_something_to_do(
     "changes",
     [
         {"restarts": 2},
-        {"check": checked(Verdict.FAILED, 1)},
+        {"check": checked(Verdict.FAILED, 2)},
         {"check": checked(Verdict.SLOW, 3)},
         {"critical_at": NOW - timedelta(minutes=15)},
         {"used": 89, "limit": 100},

@@ -16,6 +16,7 @@ from deployments.monitoring import watch
 from deployments.monitoring.alert_flow import forget_old, receivers_of, settle
 from deployments.monitoring.alert_kinds import AlertKind
 from deployments.monitoring.alerts import Finding
+from deployments.monitoring.sampling import Sampler
 from deployments.monitoring.unsaved import without_backup_since
 from deployments.reconciliation import reconcile
 from deployments.runtimes.base import Health, Instance, LogPart
@@ -37,6 +38,7 @@ class Watched(FakeRuntime):
         super().__init__()
         self.health = Health(True, "It answered 200.", 0.01)
         self.written = ""
+        self.sampler = Sampler(self, "tester")
 
     def check(self, instance: Instance, path: str, timeout: float) -> Health:
         self._call("check", path)
@@ -83,6 +85,12 @@ def told(django_capture_on_commit_callbacks: Any) -> Any:
         return [(each.to[0], str(each.subject)) for each in mail.outbox[before:]]
 
     return act
+
+
+def look(runtime: Watched, now: datetime) -> None:
+    """What a worker does in its turn: ask and measure, then see what that means."""
+    runtime.sampler.sample(now)
+    watch.look(runtime, now)
 
 
 def later(**time: float) -> datetime:
@@ -248,14 +256,14 @@ def test_an_app_that_ended_by_itself_is_offline_and_back_after_a_restart(
 ) -> None:
     runtime.ended[Instance(running.pk, 1)] = "exit code 3"
     reconcile(runtime)
-    assert told(watch.look, runtime, timezone.now()) == []
-    opened = told(watch.look, runtime, later(seconds=20))
+    assert told(look, runtime, timezone.now()) == []
+    opened = told(look, runtime, later(seconds=20))
     assert opened == [("alice@example.org", "Calc, Test: Went offline")]
     request_job(JobKind.RESTART, running, Actor(cast.alice))
     assert Worker(runtime, "tester").run_once()
     reconcile(runtime)
-    told(watch.look, runtime, later(seconds=60))
-    assert told(watch.look, runtime, later(minutes=4))[0][1].startswith("Calc, Test: over after 1 min")
+    told(look, runtime, later(seconds=60))
+    assert told(look, runtime, later(minutes=4))[0][1].startswith("Calc, Test: over after 1 min")
 
 
 @pytest.mark.parametrize("kind", [JobKind.STOP, JobKind.RESTART, JobKind.TRANSPORT])
@@ -267,61 +275,74 @@ def test_jobs_raise_nothing(running: Environment, runtime: Watched, told: Any, c
     Live.objects.update(trouble="It ended by itself: signal 15.")
     runtime.health = Health(False, "It does not run.", 0.0)
     for seconds in range(0, 300, 10):
-        assert told(watch.look, runtime, later(seconds=seconds)) == []
+        assert told(look, runtime, later(seconds=seconds)) == []
     assert not Alert.objects.exists()
     Job.objects.filter(pk=job.pk).update(state=JobState.QUEUED, worker="")
     runtime.health = Health(True, "It answered 200.", 0.01)
     assert Worker(runtime, "tester").run_once()
     reconcile(runtime)
     for seconds in range(300, 600, 10):
-        assert told(watch.look, runtime, later(seconds=seconds)) == []
+        assert told(look, runtime, later(seconds=seconds)) == []
 
 
-def test_what_a_job_works_on_is_not_asked(running: Environment, runtime: Watched, cast: Cast) -> None:
+def test_what_a_job_works_on_counts_for_no_alert(running: Environment, runtime: Watched, cast: Cast) -> None:
     job = request_job(JobKind.RESTART, running, Actor(cast.alice))
     Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING, worker="elsewhere")
-    asked = runtime.calls.count("check /")
-    watch.look(runtime, timezone.now())
-    assert runtime.calls.count("check /") == asked
+    runtime.health = Health(False, "It answered 503.", 0.01)
+    look(runtime, timezone.now())
+    assert not Watch.objects.exclude(verdict="").exists()
     Job.objects.filter(pk=job.pk).update(state=JobState.DONE)
-    watch.look(runtime, timezone.now())
-    assert runtime.calls.count("check /") == asked + 1
+    look(runtime, later(seconds=15))
+    assert Watch.objects.get().count == 1
+
+
+def test_checks_of_what_ended_by_itself_count_for_no_alert_when_it_is_back(
+    running: Environment, runtime: Watched, told: Any
+) -> None:
+    Live.objects.update(trouble="It ended by itself: signal 15.")
+    runtime.health = Health(False, "It does not run.", 0.0)
+    for seconds in range(0, 120, 15):
+        told(look, runtime, later(seconds=seconds))
+    Live.objects.update(trouble="")
+    assert told(look, runtime, later(seconds=120)) == []
+    assert [kind for kind, _ in states(running)] == ["offline"]
 
 
 def test_a_trouble_that_a_starting_job_left_is_forgotten_before_anybody_hears(
     running: Environment, runtime: Watched, told: Any
 ) -> None:
     Live.objects.update(trouble="It ended by itself: signal 15.")
-    assert told(watch.look, runtime, timezone.now()) == []
+    assert told(look, runtime, timezone.now()) == []
     Live.objects.update(state="stopped", trouble="", instance=None)
-    assert told(watch.look, runtime, later(seconds=20)) == []
+    assert told(look, runtime, later(seconds=20)) == []
     assert not Alert.objects.exists()
 
 
-def test_two_failed_checks_in_a_row_are_an_alert_and_one_is_none(
+def test_three_failed_checks_in_a_row_are_an_alert_within_a_minute(
     running: Environment, runtime: Watched, told: Any
 ) -> None:
+    asked = runtime.calls.count("check /")
     runtime.health = Health(False, "It answered 503.", 0.01)
-    assert told(watch.look, runtime, timezone.now()) == []
-    assert told(watch.look, runtime, later(seconds=20)) == [], "not asked again so soon"
-    assert told(watch.look, runtime, later(seconds=40)) == [("alice@example.org", "Calc, Test: Health check fails")]
+    for seconds in (0, 5, 15, 20):
+        assert told(look, runtime, later(seconds=seconds)) == [], "one answer is no news, nor are two"
+    assert told(look, runtime, later(seconds=30)) == [("alice@example.org", "Calc, Test: Health check fails")]
     assert "It answered 503." in str(mail.outbox[-1].body)
-    assert runtime.calls.count("check /") == 3, "one of them was the transport's"
+    assert runtime.calls.count("check /") == asked + 3, "it is not asked again so soon"
     runtime.health = Health(True, "It answered 200.", 0.01)
-    for seconds in (80, 120, 160):
-        assert told(watch.look, runtime, later(seconds=seconds)) == []
-    assert len(told(watch.look, runtime, later(seconds=500))) == 1
+    for seconds in (60, 75, 90, 300):
+        assert told(look, runtime, later(seconds=seconds)) == []
+    assert len(told(look, runtime, later(seconds=500))) == 1
 
 
 def test_a_check_that_flaps_is_no_alert(running: Environment, runtime: Watched, told: Any) -> None:
     for number in range(20):
-        runtime.health = Health(bool(number % 2), "It answered 503.", 0.01)
-        assert told(watch.look, runtime, later(seconds=40 * number)) == []
+        runtime.health = Health(not number % 3, "It answered 503.", 0.01)
+        assert told(look, runtime, later(seconds=15 * number)) == []
 
 
 def test_four_slow_answers_are_an_alert(running: Environment, runtime: Watched, told: Any, settings: Any) -> None:
     runtime.health = Health(True, "It answered 200.", settings.HEALTH_SLOW)
-    found = [told(watch.look, runtime, later(seconds=40 * number)) for number in range(4)]
+    found = [told(look, runtime, later(seconds=15 * number)) for number in range(4)]
     assert [len(mails) for mails in found] == [0, 0, 0, 1]
     assert found[-1][0][1] == "Calc, Test: Health check is slow"
 
@@ -330,35 +351,55 @@ def test_what_was_found_of_another_instance_does_not_count(
     running: Environment, runtime: Watched, told: Any, monkeypatch: Any
 ) -> None:
     runtime.health = Health(False, "It answered 503.", 0.01)
-    told(watch.look, runtime, timezone.now())
+    for seconds in (0, 15):
+        told(look, runtime, later(seconds=seconds))
     Live.objects.update(instance=2)
-    assert told(watch.look, runtime, later(seconds=5)) == []
+    assert told(look, runtime, later(seconds=20)) == []
     assert Watch.objects.get().count == 1
     Watch.objects.update(count=5, instance=1)
-    monkeypatch.setattr(watch, "_ask", lambda *asked: None)  # nothing is known of the new one yet
-    assert told(watch.look, runtime, later(seconds=10)) == []
+    monkeypatch.setattr(runtime, "check", _away)  # nothing is known of the new one yet
+    assert told(look, runtime, later(seconds=35)) == []
 
 
-def test_two_workers_ask_once(running: Environment, runtime: Watched) -> None:
-    now = timezone.now()
+def test_workers_ask_once_and_one_that_dies_is_followed_by_another(
+    running: Environment, runtime: Watched, told: Any
+) -> None:
     asked = runtime.calls.count("check /")
-    watch.look(runtime, now)
-    watch.look(runtime, now)
-    assert runtime.calls.count("check /") == asked + 1
+    first, second = runtime.sampler, Sampler(runtime, "another")
+    runtime.health = Health(False, "It answered 503.", 0.01)
+    for seconds in (0, 15):
+        told(look, runtime, later(seconds=seconds))
+        assert not second.sample(later(seconds=seconds + 1))
+    assert runtime.calls.count("check /") == asked + 2
+    runtime.sampler = second
+    for seconds in (16, 31, 44):
+        assert told(look, runtime, later(seconds=seconds)) == [], "the first one may still come"
+    assert told(look, runtime, later(seconds=46)) == [("alice@example.org", "Calc, Test: Health check fails")]
+    assert not first.sample(later(seconds=47))
+
+
+def test_a_worker_that_leaves_hands_over_at_once(running: Environment, runtime: Watched) -> None:
+    assert runtime.sampler.sample()
+    runtime.sampler.leave()
+    assert Sampler(runtime, "another").sample(later(seconds=1))
 
 
 def test_a_critical_line_is_an_alert_that_quotes_nothing_of_it(
     running: Environment, runtime: Watched, told: Any
 ) -> None:
     runtime.write("CRITICAL an old one, from before anybody looked")
-    assert told(watch.look, runtime, timezone.now()) == []
+    assert told(look, runtime, timezone.now()) == []
     runtime.write("INFO all is well")
-    assert told(watch.look, runtime, timezone.now()) == []
+    assert told(look, runtime, timezone.now()) == []
     runtime.write("CRITICAL the secret is 42")
-    assert told(watch.look, runtime, timezone.now()) == [("alice@example.org", "Calc, Test: Logged CRITICAL")]
+    assert told(look, runtime, timezone.now()) == [("alice@example.org", "Calc, Test: Logged CRITICAL")]
     assert "secret" not in str(mail.outbox[-1].body)
-    assert told(watch.look, runtime, later(minutes=14)) == []
-    assert len(told(watch.look, runtime, later(minutes=16))) == 1
+    assert told(look, runtime, later(minutes=14)) == []
+    assert len(told(look, runtime, later(minutes=16))) == 1
+
+
+def _away(*args: Any) -> Any:
+    raise OSError("away")
 
 
 def measure(environment: Environment, minutes_ago: int, **values: Any) -> None:
@@ -370,35 +411,35 @@ def test_an_app_that_is_started_again_and_again(running: Environment, runtime: W
     measure(running, 11, restarts=5)
     measure(running, 4, restarts=1)
     measure(running, 3, restarts=1)
-    assert told(watch.look, runtime, timezone.now()) == []
+    assert told(look, runtime, timezone.now()) == []
     measure(running, 1, restarts=1)
-    assert told(watch.look, runtime, timezone.now()) == [("alice@example.org", "Calc, Test: Restarts again and again")]
-    assert len(told(watch.look, runtime, later(minutes=10))) == 1
+    assert told(look, runtime, timezone.now()) == [("alice@example.org", "Calc, Test: Restarts again and again")]
+    assert len(told(look, runtime, later(minutes=10))) == 1
 
 
 def test_storage_that_is_nearly_full(running: Environment, runtime: Watched, told: Any, settings: Any) -> None:
     free = shutil.disk_usage(settings.VAR).free
     settings.DISK_RESERVE_BYTES = free - 1024**3  # a GiB is left for apps
-    measure(running, 2, storage=4 * 1024**3)
-    assert told(watch.look, runtime, timezone.now()) == []
-    measure(running, 1, storage=40 * 1024**3)
-    assert told(watch.look, runtime, timezone.now()) == [("alice@example.org", "Calc, Test: Storage nearly full")]
-    measure(running, 0, storage=2 * 1024**3)
-    assert len(told(watch.look, runtime, timezone.now())) == 1
+    found = []
+    for number, gib in enumerate((4, 40, 2)):
+        runtime.stored[running.pk] = gib * 1024**3
+        found.append([subject for _, subject in told(look, runtime, later(minutes=6 * number))])
+    assert found == [
+        [],
+        ["Calc, Test: Storage nearly full"],
+        ["Calc, Test: over after 6 min 0 s: Storage nearly full"],
+    ]
 
 
 def test_a_runtime_that_is_away_raises_nothing_and_stops_nothing(
     running: Environment, runtime: Watched, told: Any, monkeypatch: Any
 ) -> None:
-    def away(*args: Any) -> Any:
-        raise OSError("away")
-
-    monkeypatch.setattr(runtime, "check", away)
-    monkeypatch.setattr(runtime, "log_before", away)
-    assert told(watch.look, runtime, timezone.now()) == []
+    for name in ("check", "log_before", "measure", "visits", "storage"):
+        monkeypatch.setattr(runtime, name, _away)
+    assert told(look, runtime, timezone.now()) == []
     Live.objects.update(trouble="It ended by itself: signal 9.")
-    told(watch.look, runtime, later(seconds=10))
-    assert len(told(watch.look, runtime, later(seconds=40))) == 1
+    told(look, runtime, later(seconds=10))
+    assert len(told(look, runtime, later(seconds=40))) == 1
 
 
 # Backups
@@ -420,12 +461,10 @@ def back_up(environment: Environment, hours: float, **more: Any) -> None:
 
 def test_production_without_a_good_backup_for_26_hours(cast: Cast, runtime: Watched, told: Any) -> None:
     hold_something(cast.production, 25)
-    assert told(watch.look, runtime, timezone.now()) == []
-    assert [subject for _, subject in told(watch.look, runtime, later(hours=1.1))] == [
-        "Calc, Production: No good backup"
-    ]
+    assert told(look, runtime, timezone.now()) == []
+    assert [subject for _, subject in told(look, runtime, later(hours=1.1))] == ["Calc, Production: No good backup"]
     back_up(cast.production, 0.1)
-    assert len(told(watch.look, runtime, later(hours=1.2))) == 1
+    assert len(told(look, runtime, later(hours=1.2))) == 1
     assert states(cast.production) == [("no-backup", False)]
 
 
@@ -448,7 +487,7 @@ def test_only_production_that_holds_something_needs_one(cast: Cast, runtime: Wat
     hold_something(cast.test, 48)
     hold_something(cast.production, 48)
     Live.objects.filter(environment=cast.production).update(state="empty")
-    assert told(watch.look, runtime, timezone.now()) == []
+    assert told(look, runtime, timezone.now()) == []
     assert without_backup_since([cast.test]) == {}
 
 
