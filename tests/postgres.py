@@ -30,7 +30,44 @@ STOP_SECONDS = 20
 
 @contextmanager
 def cluster() -> Iterator[str]:
-    """Start a cluster that listens on a socket in a folder of its own and give its URL; stop and remove it after.
+    """Start a cluster that listens on a socket in a folder of its own and give its URL; stop and remove it after."""
+    with _running(SOCKETS_ONLY) as folder:
+        yield f"postgres://portal@/{folder}/portal"
+
+
+@contextmanager
+def server_of_environments(port: int) -> Iterator[tuple[str, Path]]:
+    """Start a server as an operator has one for environments, on a port; stop and remove it after.
+
+    Gives its URL, and its log, in which is every statement.
+
+    It wants a password from everybody who comes over the network, and the URL's role may do no more than make
+    databases and roles.
+    """
+    listening = [
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-c",
+        f"port={port}",
+        "-c",
+        "max_connections=200",
+        "-c",
+        "log_statement=all",
+    ]
+    with _running(listening, port) as folder:
+        rules = "local all portal trust\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        (folder / "data" / "pg_hba.conf").write_text(rules)
+        password = secrets.token_hex(8)
+        with _connected(folder, port) as connection:
+            connection.execute("SELECT pg_reload_conf()")
+            make = sql.SQL("CREATE ROLE keeper LOGIN CREATEDB CREATEROLE PASSWORD {}")
+            connection.execute(make.format(sql.Literal(password)))
+        yield f"postgresql://keeper:{password}@127.0.0.1:{port}/postgres", folder / "log"
+
+
+@contextmanager
+def _running(options: list[str], port: int = 5432) -> Iterator[Path]:
+    """Start a cluster in a folder of its own, which is given; stop and remove it after.
 
     PostgreSQL refuses to run as root, so root starts it as `postgres`, or as `nobody` where there is no such user.
     """
@@ -40,9 +77,9 @@ def cluster() -> Iterator[str]:
         as_user = _unprivileged(folder)
         programs = _programs()
         _make(programs / "initdb", folder, as_user)
-        server = _start(programs / "postgres", folder, as_user)
-        _wait(server, folder)
-        yield f"postgres://portal@/{folder}/portal"
+        server = _start(programs / "postgres", folder, as_user, options)
+        _wait(server, folder, port)
+        yield folder
     finally:
         if server is not None:
             _stop(server)
@@ -104,10 +141,10 @@ def _make(initdb: Path, folder: Path, as_user: list[str]) -> None:
         raise SystemExit(f"PostgreSQL could not make its folder: {made.stderr.strip()}")
 
 
-def _start(postgres: Path, folder: Path, as_user: list[str]) -> "subprocess.Popen[bytes]":
+def _start(postgres: Path, folder: Path, as_user: list[str], options: list[str]) -> "subprocess.Popen[bytes]":
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
-            [*as_user, postgres, "-D", folder / "data", "-k", folder, *SOCKETS_ONLY, *NOTHING_TO_LOSE],
+            [*as_user, postgres, "-D", folder / "data", "-k", folder, *options, *NOTHING_TO_LOSE],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -116,11 +153,11 @@ def _start(postgres: Path, folder: Path, as_user: list[str]) -> "subprocess.Pope
         )
 
 
-def _wait(server: "subprocess.Popen[bytes]", folder: Path) -> None:
+def _wait(server: "subprocess.Popen[bytes]", folder: Path, port: int) -> None:
     end = time.monotonic() + START_SECONDS
     while server.poll() is None and time.monotonic() < end:
         try:
-            with _connected(folder) as connection:
+            with _connected(folder, port) as connection:
                 connection.execute("CREATE DATABASE portal")
         except psycopg.OperationalError:
             time.sleep(0.1)
@@ -129,8 +166,8 @@ def _wait(server: "subprocess.Popen[bytes]", folder: Path) -> None:
     raise SystemExit(f"PostgreSQL did not start: {(folder / 'log').read_text()}")
 
 
-def _connected(folder: Path) -> "psycopg.Connection[Any]":
-    return psycopg.connect(host=str(folder), user="portal", dbname="postgres", autocommit=True)
+def _connected(folder: Path, port: int = 5432) -> "psycopg.Connection[Any]":
+    return psycopg.connect(host=str(folder), port=port, user="portal", dbname="postgres", autocommit=True)
 
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:

@@ -95,6 +95,13 @@ class LogDay:
     packed: bool
 
 
+class DatabaseKind(StrEnum):
+    """What an environment's database is: an SQLite file among its data, or a database of its own on a server."""
+
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+
+
 class Part(StrEnum):
     """What an environment's data consist of."""
 
@@ -270,10 +277,14 @@ class Runtime(Protocol):
         The oldest goes, too, where a log is more than `most` bytes. Any number of workers call it all the time.
         """
 
+    def database(self, environment: int) -> DatabaseKind:
+        """Say what the environment's database is, or will be once something of it has started."""
+
     def take(self, environment: int, part: Part, staged: int = 0) -> BinaryIO:
         """Read a part of the environment's data as it is at one moment, while the app may go on writing.
 
-        The database as an SQLite file, nothing where there is none; the files as a tar archive of all the rest. With
+        The database as an SQLite file or, from a server, as pg_dump's custom format, nothing where there is none; the
+        files as a tar archive of all the rest. With
         `staged` it is what that job unpacked aside. `read` raises RuntimeFailure where it can't be read to its end;
         close it in any case.
         """
@@ -281,8 +292,9 @@ class Runtime(Protocol):
     def stage(self, instance: Instance, archive: BinaryIO, onto: bool = False, room: Room | None = None) -> Staged:
         """Unpack data aside for the job that `instance` names, beside those that the environment has, and check them.
 
-        The archive is an SQLite file, a tar archive of files, packed by gzip or not, or what the portal gives to
-        download (`deployments.backups.bundle`). With `onto` a part that it does not hold is copied from the data as
+        The archive is an SQLite file or a dump of pg_dump's custom format, whichever the environment's database is, a
+        tar archive of files, packed by gzip or not, or what the portal gives to download
+        (`deployments.backups.bundle`). With `onto` a part that it does not hold is copied from the data as
         they are. RuntimeFailure, and nothing is aside, where it is damaged, hostile or more than there is room for.
         """
 

@@ -3,13 +3,18 @@
 import os
 import signal
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from deployments.runtimes import cgroups, processes, sandbox
 from deployments.runtimes.layout import Layout
 
+if TYPE_CHECKING:
+    from deployments.runtimes import relay
+
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 PR_SET_CHILD_SUBREAPER = 36  # from <linux/prctl.h>
+DATABASE_PORT = 5432  # of the loopback address, in a network where nothing else is
 
 
 class Kept:
@@ -88,6 +93,7 @@ def start(layout: Layout, name: str, spec: dict[str, Any], output: int = 1) -> K
     group: cgroups.Group | None = cgroups.group(layout.var, name)
     if not memory or not group or not group.limit(memory, sandbox.PROCESSES):
         group = None
+    helpers, database = _connect_it(layout, name, spec)
     plan = sandbox.Plan(
         command=spec["command"],
         variables=spec["variables"],
@@ -99,8 +105,8 @@ def start(layout: Layout, name: str, spec: dict[str, Any], output: int = 1) -> K
         memory=memory,
         group=group,
         separate=spec.get("separate", False),
+        database=database,
     )
-    helpers = _connect_it(layout, name, spec)
     started = sandbox.start(plan, output) if spec["sandboxed"] else sandbox.start_openly(plan, output)
     kept = Kept(started, group, helpers)
     # After the start, which need not wait for it
@@ -108,9 +114,13 @@ def start(layout: Layout, name: str, spec: dict[str, Any], output: int = 1) -> K
     return kept
 
 
-def _connect_it(layout: Layout, name: str, spec: dict[str, Any]) -> tuple[int, ...]:
-    """Give this process the network that the instance is to have, and a relay to it; give the numbers of what helps."""
+def _connect_it(layout: Layout, name: str, spec: dict[str, Any]) -> tuple[tuple[int, ...], str]:
+    """Give this process the network that the instance is to have, a relay to it, and a way to its database.
+
+    Gives the numbers of what helps, and the database's URL as the instance reaches it.
+    """
     helpers: tuple[int, ...] = ()
+    out = way(spec)
     if spec.get("separate"):
         from deployments.runtimes import network
 
@@ -122,7 +132,28 @@ def _connect_it(layout: Layout, name: str, spec: dict[str, Any]) -> tuple[int, .
         from deployments.runtimes import relay
 
         helpers += (relay.start(layout.records / name, spec["port"]),)
-    return helpers
+    if out is None:
+        return helpers, ""
+    port = out.open(DATABASE_PORT if spec.get("separate") else 0)
+    return (*helpers, out.pid), database_url(spec["database"], port)
+
+
+def way(spec: Mapping[str, Any]) -> "relay.Way | None":
+    """Begin a way to the database of `spec` (`Databases.described`); this process is in the host's network yet."""
+    if not spec.get("database"):
+        return None
+    from deployments.runtimes import relay
+
+    target = spec["database"]["target"]
+    return relay.Way(target if isinstance(target, str) else tuple(target))
+
+
+def database_url(database: dict[str, Any], port: int) -> str:
+    """Give the URL under which a database (`Databases.described`) is reached over a way that is open at the port."""
+    options = "?sslmode=require" if database["encrypted"] else ""
+    return "postgresql://{role}:{password}@127.0.0.1:{port}/{name}{options}".format(
+        **database, port=port, options=options
+    )
 
 
 def in_words(status: int) -> str:

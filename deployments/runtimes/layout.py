@@ -8,6 +8,7 @@ from deployments.runtimes import files
 CODE = Path(__file__).resolve().parents[2]
 INSTANCES = "instances"
 GRACE = 5.0  # seconds; `manage.py run` promises to be gone within ten
+DATABASE = "database.sqlite3"
 # supervisord's own patience with a launcher, which keeps its promise by itself and is killed only if it hangs
 PATIENCE = 8
 
@@ -49,6 +50,14 @@ class Layout:
 
     def data(self, environment: int) -> Path:
         return self.environments / str(environment) / "data"
+
+    def own_database(self, environment: int) -> Path:
+        """Give the SQLite file that an environment without a server's database keeps among its data."""
+        return self.data(environment) / DATABASE
+
+    def database(self, environment: int) -> Path:
+        """Give the note of the database that was made for the environment on a server."""
+        return self.data(environment).with_name("database.json")
 
     def output(self, environment: int, number: int) -> Path:
         return self.outputs / str(environment) / f"{number}.log"

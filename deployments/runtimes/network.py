@@ -55,6 +55,12 @@ def separate() -> int:
     return carrier
 
 
+def isolate() -> None:
+    """Move this process into a network of its own with no way out at all; OSError where that fails."""
+    _unshare()
+    _bring_up_loopback()
+
+
 def die_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
     """Let the kernel end this process when the one that started it ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)

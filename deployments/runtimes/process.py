@@ -18,16 +18,14 @@ from deployments.runtimes.base import (
     Instance,
     InstanceState,
     Isolation,
-    Part,
-    Room,
     RuntimeFailure,
     Spec,
-    Staged,
     Status,
 )
-from deployments.runtimes.data import Data, aside
+from deployments.runtimes.databases import Database, Databases
+from deployments.runtimes.holding import Holding
 from deployments.runtimes.isolation import Found, try_host
-from deployments.runtimes.layout import CODE, PATIENCE, Layout, Record
+from deployments.runtimes.layout import PATIENCE, Layout, Record
 from deployments.runtimes.router import Router
 from deployments.runtimes.supervision import Supervision
 from deployments.runtimes.watching import Watching
@@ -47,7 +45,7 @@ KEPT_OUTPUTS = 10  # instances per environment whose output is kept
 UNKNOWN = "It is not running, and nothing says why."
 
 
-class ProcessRuntime(Watching):
+class ProcessRuntime(Holding, Watching):
     """Runs packages as processes of this machine, each in a sandbox with a folder of its own for data.
 
     Where the portal runs as root, an environment's processes have their own user: `first_user` and its number.
@@ -60,8 +58,10 @@ class ProcessRuntime(Watching):
         apps_domain: str = "apps.localhost",
         first_user: int = FIRST_USER,
         memory: int = MEMORY,
+        database_url: str = "",
     ) -> None:
         self.layout = Layout(var)
+        self.databases = Databases(self.layout, database_url)
         self.supervision = Supervision(self.layout)
         self.router = Router(self.layout)
         self._port = apps_port
@@ -79,6 +79,7 @@ class ProcessRuntime(Watching):
             settings.APPS_DOMAIN,
             settings.APPS_FIRST_USER,
             settings.APP_MEMORY_BYTES,
+            settings.ENVIRONMENT_DATABASE_URL,
         )
 
     def isolation(self) -> Isolation:
@@ -131,6 +132,7 @@ class ProcessRuntime(Watching):
     def start(self, spec: Spec) -> None:
         record = self._record(spec.instance)
         self.layout.make()
+        database = self._make_database(spec.instance.environment)
         with files.locked(self._lock):
             self._refuse(spec)
             if self.status(spec.instance).state is InstanceState.RUNNING:
@@ -142,7 +144,8 @@ class ProcessRuntime(Watching):
             taken = {other.spec["port"] for other in self.layout.all_records()}
             record.remove()
             files.make_private(record.folder)
-            record.spec = {"host": spec.host, **self._described(spec, spec.command, ports.choose(taken))}
+            described = self._described(spec, spec.command, ports.choose(taken), database)
+            record.spec = {"host": spec.host, **described}
             self.supervision.describe(record)
             try:
                 self.supervision.start(record)
@@ -223,32 +226,15 @@ class ProcessRuntime(Watching):
     def run(self, spec: Spec, command: str, timeout: float) -> Finished:
         self._refuse(replace(spec, command=command))
         self._refuse_as_root()
-        return commands.run(self.layout, spec.instance, self._described(spec, command, None), timeout, self._lock)
-
-    def clear(self, environment: int) -> None:
-        self.layout.make()
-        with files.locked(self._lock):
-            running = any(record.environment == environment for record in self.layout.all_records())
-            if running or commands.any_runs(self.layout, environment):
-                raise RuntimeFailure("Something of the environment still runs, so nothing was removed. Stop it first.")
-            aside = self.layout.environments / f".{environment}"
-            # What a worker left behind that was killed at this point
-            self._remove(aside)
-            if self.layout.data(environment).exists():
-                self.layout.data(environment).rename(aside)
-        self._remove(aside)
+        database = self.databases.of(spec.instance.environment)
+        described = self._described(spec, command, None, database)
+        return commands.run(self.layout, spec.instance, described, timeout, self._lock)
 
     def environments(self) -> list[int]:
         places = (self.layout.environments, self.layout.outputs, self.layout.days)
         folders = [folder for folder in places if folder.is_dir()]
         names = {path.name for folder in folders for path in folder.iterdir()}
         return sorted(int(name) for name in names if name.isdecimal())
-
-    def forget(self, environment: int) -> None:
-        self.clear(environment)
-        self._remove(self.layout.outputs / str(environment))
-        self._remove(self.layout.lines(environment))
-        self._remove(self.layout.environments / str(environment))
 
     def output(self, instance: Instance, lines: int = 50) -> str:
         self._wait_for_last_words(self._record(instance))
@@ -259,37 +245,8 @@ class ProcessRuntime(Watching):
             text = files.tail(path.with_name(f"{path.name}.1"), size - len(text)) + text
         return "\n".join(text.decode("utf-8", "replace").splitlines()[-lines:])
 
-    def take(self, environment: int, part: Part, staged: int = 0) -> BinaryIO:
-        if self.layout.data(environment).is_dir():
-            self._give_data(environment)
-        return self._data_of(environment).take(part, staged)
-
-    def stage(self, instance: Instance, archive: BinaryIO, onto: bool = False, room: Room | None = None) -> Staged:
-        return self._data_of(instance.environment).stage(instance.number, archive, onto, room or Room())
-
-    def swap(self, instance: Instance) -> None:
-        self._data_of(instance.environment).swap(instance.number)
-
-    def swap_back(self, instance: Instance) -> None:
-        self._data_of(instance.environment).swap_back(instance.number)
-
-    def discard(self, instance: Instance) -> None:
-        self._data_of(instance.environment).discard(instance.number)
-
-    def aside(self) -> list[Instance]:
-        return sorted(set(aside(self.layout)))
-
     def address(self, host: str) -> str:
         return f"http://{host}.{self._domain}:{self._port}"
-
-    @property
-    def _lock(self) -> Path:
-        return self.layout.run / "runtime.lock"
-
-    def _data_of(self, environment: int) -> Data:
-        self._refuse_as_root()
-        described = {"user": self._user(environment), "sandboxed": self.isolation().complete, "hidden": self._hidden}
-        return Data(self.layout, self._lock, described, environment)
 
     def _record(self, instance: Instance) -> Record:
         return self.layout.record(instance.environment, instance.number)
@@ -309,13 +266,7 @@ class ProcessRuntime(Watching):
         for problem in filter(None, problems):
             raise RuntimeFailure(problem)
 
-    def _refuse_as_root(self) -> None:
-        isolation = self.isolation()
-        if not isolation.complete and os.geteuid() == 0:
-            # SECURITY: nothing that a team uploads runs as root, whoever accepted a weak isolation
-            raise RuntimeFailure(f"{isolation.reason} Without a sandbox no package runs while the portal is root.")
-
-    def _described(self, spec: Spec, command: str, port: int | None) -> dict[str, Any]:
+    def _described(self, spec: Spec, command: str, port: int | None, database: Database | None) -> dict[str, Any]:
         """Give what `keeping.start` starts."""
         return {
             "release": spec.release,
@@ -327,32 +278,11 @@ class ProcessRuntime(Watching):
             "sandboxed": self.isolation().complete,
             "separate": self._found.separate,
             "hidden": self._hidden,
+            "database": self.databases.described(database) if database else None,
         }
-
-    @property
-    def _hidden(self) -> list[str]:
-        return [str(CODE), str(self.layout.var)]
-
-    def _remove(self, folder: Path) -> None:
-        try:
-            files.remove_tree(folder)
-        except OSError as error:
-            raise RuntimeFailure(f"Not everything could be removed: {error.strerror}.") from error
-
-    def _user(self, environment: int) -> int | None:
-        return self._first_user + environment if os.geteuid() == 0 else None
 
     def _host(self, label: str) -> str:
         return f"{label}.{self._domain}" if label else "localhost"
-
-    def _give_data(self, environment: int) -> None:
-        folder = files.make_private(self.layout.data(environment))
-        user = self._user(environment)
-        if user is None or folder.stat().st_uid == user:
-            return
-        # What it holds came from a portal that ran as another user. Links are given away, never followed.
-        for path in (*folder.rglob("*"), folder):
-            os.chown(path, user, user, follow_symlinks=False)
 
     def _prune_outputs(self, environment: int) -> None:
         folder = self.layout.output(environment, 0).parent

@@ -1,4 +1,7 @@
-"""Carries connections from a unix socket to the port of an instance, which lies in a network of its own."""
+"""Carries connections from a unix socket to the port of an instance, which lies in a network of its own.
+
+And from there to the one server outside that it is to reach, the one of its database.
+"""
 
 import errno
 import os
@@ -6,6 +9,7 @@ import resource
 import selectors
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 NAME = "app.sock"
@@ -14,6 +18,9 @@ BACKLOG = 4096
 # An instance that is just starting again is waited for that long, in seconds
 PATIENCE, PAUSE = 2.0, 0.05
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+# A path of a unix socket, or a host and its port
+Target = str | tuple[str, int]
 
 
 class Half:
@@ -43,7 +50,7 @@ class Half:
 
 
 class Connection:
-    """A visitor's connection and the one to the instance that belongs to it."""
+    """A visitor's connection and the one to the relay's target that belongs to it."""
 
     def __init__(self, relay: "Relay", visitor: socket.socket) -> None:
         self.relay = relay
@@ -55,11 +62,13 @@ class Connection:
         self.connect()
 
     def connect(self) -> None:
-        self.app = socket.socket()
+        family, address = _address(self.relay.target)
+        self.app = socket.socket(family)
         self.app.setblocking(False)
-        self.app.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family != socket.AF_UNIX:
+            self.app.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.halves = Half(self.visitor, self.app), Half(self.app, self.visitor)
-        self._judge(self.app.connect_ex(("127.0.0.1", self.relay.port)))
+        self._judge(self.app.connect_ex(address))
 
     def go_on(self) -> None:
         """Do what can be done now."""
@@ -120,11 +129,11 @@ class Connection:
 
 
 class Relay:
-    """All connections to one instance, in one process without threads."""
+    """All connections to one target, in one process without threads."""
 
-    def __init__(self, listener: socket.socket, port: int) -> None:
+    def __init__(self, listener: socket.socket, target: Target) -> None:
         self.listener = listener
-        self.port = port
+        self.target = target
         self.selector = selectors.EpollSelector()
         self.later: list[tuple[float, Connection]] = []
         listener.setblocking(False)
@@ -159,19 +168,61 @@ class Relay:
 
 def start(folder: Path, port: int) -> int:
     """Start a process that relays to the port, and give its number; it ends with the one that started it."""
+    listener = listen(folder)
+    try:
+        return _start(lambda: listener, ("127.0.0.1", port))
+    finally:
+        listener.close()
+
+
+class Way:
+    """A way to a server out of a network that this process moves into afterwards: what carries it stays outside."""
+
+    def __init__(self, target: Target) -> None:
+        self._ours, self._theirs = socket.socketpair()
+        self.pid = _start(self._receive, target)
+        self._theirs.close()
+
+    def open(self, port: int) -> int:
+        """Open its end, where this process is now: a port of the loopback address (0: any that is free)."""
+        with self._ours, socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            listener.listen(BACKLOG)
+            socket.send_fds(self._ours, [b"1"], [listener.fileno()])
+            return int(listener.getsockname()[1])
+
+    def _receive(self) -> socket.socket:
+        self._ours.close()
+        with self._theirs:
+            descriptors = socket.recv_fds(self._theirs, 1, 1)[1]
+        return socket.socket(fileno=descriptors[0])
+
+
+def _start(listener: Callable[[], socket.socket], target: Target) -> int:
     from deployments.runtimes import network
 
-    listener = listen(folder)
     if pid := os.fork():
-        listener.close()
         return pid
     try:
         network.die_with_parent()
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        Relay(listener, port).run()
+        Relay(listener(), target).run()
     finally:
         os._exit(1)
+
+
+def _address(target: Target) -> tuple[socket.AddressFamily, str | tuple[str, int]]:
+    """Look the target up, anew for each connection: a server's name may move to another address."""
+    if isinstance(target, str):
+        return socket.AF_UNIX, target
+    try:
+        found = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)[0]
+    except OSError:
+        # Refused like what does not listen
+        return socket.AF_INET, ("127.0.0.1", 0)
+    return found[0], (str(found[4][0]), int(found[4][1]))
 
 
 def listen(folder: Path) -> socket.socket:

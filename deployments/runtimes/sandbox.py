@@ -18,11 +18,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deployments.runtimes import cgroups, network, seccomp
+from deployments.runtimes.layout import DATABASE
 
 # As whom this process was started: in a network of its own it may pass for root
 OWN = os.getuid(), os.getgid()
 APP, DATA = "/app", "/data"
-DATABASE = "database.sqlite3"
 SHELL = "/bin/sh"
 PATH = "/usr/local/bin:/usr/bin:/bin"
 SCRIPT = "/run/start"
@@ -61,7 +61,8 @@ class Plan:
     `port` is None for a command that serves nothing, `release` for one of the portal's own. `memory` is what it may use
     in bytes (0: as much as there is), all of it together where there is a group that counts, else each process for
     itself. `separate` says that the caller is in a network of its own (`network.separate`), which the sandbox then has,
-    too. `more` are further options for bubblewrap.
+    too. `database` is the URL of its database (empty: an SQLite file among its data). `more` are further options for
+    bubblewrap.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Plan:
         memory: int = 0,
         group: cgroups.Group | None = None,
         separate: bool = False,
+        database: str = "",
         more: tuple[str, ...] = (),
     ) -> None:
         self.command = command
@@ -88,6 +90,7 @@ class Plan:
         self.memory = memory
         self.group = group
         self.separate = separate
+        self.database = database
         self.more = more
 
 
@@ -122,7 +125,7 @@ def script(plan: Plan, app: str, data: str = DATA) -> str:
         "PATH": PATH,
         **({} if plan.port is None else {"PORT": str(plan.port)}),
         "DATA_DIR": data,
-        "DATABASE_URL": f"sqlite:///{data}/{DATABASE}",
+        "DATABASE_URL": plan.database or f"sqlite:///{data}/{DATABASE}",
     }
     variables = {"LANG": "C.UTF-8", **plan.variables, **own}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]

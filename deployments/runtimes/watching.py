@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from deployments.runtimes import files, processes, visits
 from deployments.runtimes.base import Instance, LogDay, LogPart, Measured, RuntimeFailure, Visits
+from deployments.runtimes.databases import Databases
 from deployments.runtimes.days import Days, keep_all
 from deployments.runtimes.layout import Layout
 from deployments.runtimes.router import Router
@@ -22,6 +23,7 @@ class Watching:
 
     layout: Layout
     router: Router
+    databases: Databases
 
     def log_before(self, environment: int, cursor: str, most: int) -> LogPart:
         return self._days(environment).before(cursor, most)
@@ -60,6 +62,14 @@ class Watching:
         return sorted(found, key=lambda measured: measured.instance)
 
     def storage(self, environment: int) -> int:
+        database = self.databases.of(environment)
+        on_server = self.databases.size(database) if database else 0
+        return on_server + self._bytes_of_files(environment)
+
+    def visits(self, cursor: str) -> Visits:
+        return visits.since(self.layout.log, cursor, self.router.routes().keys())
+
+    def _bytes_of_files(self, environment: int) -> int:
         """Ask du, which follows no link and goes as deep as an app may have dug."""
         folder = self.layout.data(environment)
         if not folder.exists():
@@ -71,9 +81,6 @@ class Watching:
             return int(done.stdout.split(maxsplit=1)[0])
         except (subprocess.TimeoutExpired, OSError, ValueError, IndexError) as error:
             raise RuntimeFailure("The environment's files could not be counted.") from error
-
-    def visits(self, cursor: str) -> Visits:
-        return visits.since(self.layout.log, cursor, self.router.routes().keys())
 
     def _days(self, environment: int) -> Days:
         return Days(self.layout.lines(environment))

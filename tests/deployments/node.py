@@ -133,16 +133,17 @@ class LocalNode:
 
 
 @contextmanager
-def running_node(var: Path, shared_network: bool = False) -> Iterator[LocalNode]:
+def running_node(var: Path, shared_network: bool = False, database_url: str = "") -> Iterator[LocalNode]:
     """Start supervisord and the router below `var`; every process of theirs is gone afterwards.
 
-    With `shared_network` apps are started as on a host that can give them no network of their own.
+    With `shared_network` apps are started as on a host that can give them no network of their own. `database_url`
+    names a server for their databases.
     """
     port = free_port()
     node = Node(var, port, "apps.localhost")
     node.start()
     try:
-        runtime = ProcessRuntime(var, port)
+        runtime = ProcessRuntime(var, port, database_url=database_url)
         if shared_network:
             runtime._found = replace(runtime._found, separate=False)
         yield LocalNode(var, port, node, runtime)

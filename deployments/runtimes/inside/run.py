@@ -1,6 +1,6 @@
 """Works on an environment's data inside its sandbox, as the environment's own user: nothing of it is trusted outside.
 
-Its sources, of the standard library alone, are handed to the sandbox's own Python (`deployments.runtimes.data`).
+Its sources, of the standard library alone, are handed to the sandbox's own Python (`deployments.runtimes.helping`).
 What there is to say is one line of JSON at the end of standard error: `facts`, or `refused` with a sentence.
 """
 
@@ -13,8 +13,9 @@ import sys
 from typing import Any
 
 from deployments.runtimes.inside.saving import Walk, copy_database
+from deployments.runtimes.inside.server import dump
 from deployments.runtimes.inside.staging import Stage
-from deployments.runtimes.inside.words import PIECE, Refused, shown
+from deployments.runtimes.inside.words import OWN, PIECE, Refused, shown
 
 
 def act(what: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -22,11 +23,14 @@ def act(what: str, options: dict[str, Any]) -> dict[str, Any]:
     if what == "database":
         copy_database(data, options["scratch"])
         return {}
+    if what == "dump":
+        dump()
+        return {}
     if what == "files":
-        walk = Walk()
+        walk = Walk(own=() if options["server"] else OWN)
         walk.run(data)
         return {"count": walk.count, "left_out": walk.left_out}
-    stage = Stage(data, options["most_bytes"], options["most_entries"], options["reserve"])
+    stage = Stage(data, options["most_bytes"], options["most_entries"], options["reserve"], options["server"])
     stage.run(io.BufferedReader(io.FileIO(0, closefd=False), PIECE))
     stage.finish()
     facts = {"database": stage.database, "files": stage.has_files, "count": stage.count, "size": stage.size}

@@ -16,7 +16,6 @@ from deployments.runtimes.inside.words import (
     FOLDER,
     LOCKED_FOR,
     MOST_DEPTH,
-    OWN,
     PIECE,
     Refused,
     shown,
@@ -66,9 +65,13 @@ def pour(source: int, size: int, start: int = 0) -> int:
 
 
 class Walk:
-    """Writes a tar archive of a folder to standard output. Links are kept as links and never followed."""
+    """Writes a tar archive of a folder to standard output, but for what is `own` to its database.
 
-    def __init__(self) -> None:
+    Links are kept as links and never followed.
+    """
+
+    def __init__(self, own: tuple[str, ...]) -> None:
+        self.own = own
         self.count = self.left_out = 0
 
     def run(self, data: str) -> None:
@@ -81,7 +84,7 @@ class Walk:
                 os.close(folder)
                 levels.pop()
                 continue
-            if above or name not in OWN:
+            if above or name not in self.own:
                 below = self.add(folder, name, above + name)
                 if below is not None:
                     if len(levels) > MOST_DEPTH:

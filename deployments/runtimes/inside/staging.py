@@ -14,6 +14,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from deployments.runtimes.inside.server import BEGIN, DUMP, restore
 from deployments.runtimes.inside.words import (
     DAMAGED,
     DATABASE,
@@ -41,14 +42,22 @@ KINDS = {
     tarfile.BLKTYPE: "is a device",
     tarfile.FIFOTYPE: "is a named pipe",
 }
-NO_ARCHIVE = "This is neither an archive of the portal, an SQLite database, nor a zip or tar archive of files."
+NO_ARCHIVE = "This is neither an archive of the portal, a database, nor a zip or tar archive of files."
+NOT_HERE = "{it} does not fit here: the environment's database is {here}."
+DUMPED, SQLITE = "A dump of a PostgreSQL database", "An SQLite database"
+ON_SERVER, IN_FILE = "on a PostgreSQL server", "an SQLite file"
 
 
 class Stage:
-    """Fills an empty folder from an archive. SECURITY: links are made last, so that nothing is written through one."""
+    """Fills an empty folder from an archive, and where the database is on a `server`, an empty database there.
 
-    def __init__(self, data: str, most_bytes: int, most_entries: int, reserve: int) -> None:
+    SECURITY: links are made last, so that nothing is written through one.
+    """
+
+    def __init__(self, data: str, most_bytes: int, most_entries: int, reserve: int, server: bool) -> None:
         self.data = data
+        self.server = server
+        self.own = () if server else OWN
         self.most_bytes = most_bytes or sys.maxsize
         self.most_entries = most_entries or sys.maxsize
         self.reserve = reserve
@@ -68,8 +77,10 @@ class Stage:
                 self.run(gzip.GzipFile(fileobj=begun, mode="rb"))  # type: ignore[call-overload]
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise Refused(DAMAGED) from error
+        elif begin.startswith(BEGIN):
+            self.take_database(begun, DUMP)
         elif begin.startswith(b"SQLite format 3\0"):
-            self.write_database(begun)
+            self.take_database(begun, DATABASE)
         elif begin[257:262] == b"ustar" or (begin and not begin.strip(b"\0")):
             self.unpack(begun)
         else:
@@ -87,7 +98,7 @@ class Stage:
                 raise refused(path, "is in the archive twice") from error
             finally:
                 os.close(folder)
-        if self.database:
+        if self.database and not self.server:
             check_database(Path(self.data, DATABASE))
         # Deepest first: a folder that may not be written to any more has all that it holds by then
         for path, mode, changed in sorted(self.folders, reverse=True):
@@ -129,8 +140,8 @@ class Stage:
             if content is None or member.name not in parts:
                 raise refused(member.name, "has no place in an archive of the portal")
             hashed = Hashed(content)
-            if member.name == DATABASE:
-                self.write_database(hashed)
+            if member.name in (DATABASE, DUMP):
+                self.take_database(hashed, member.name)
             else:
                 self.has_files = True
                 self.unpack(hashed)
@@ -152,12 +163,24 @@ class Stage:
             self.folders.append((path, member.mode & 0o777, max(0, int(member.mtime))))
         elif member.isreg():
             content = archive.extractfile(member)
-            if content is not None and path == DATABASE:
+            if content is not None and path == DATABASE and not self.server:
                 self.write_database(content)
-            elif content is not None and path != f"{DATABASE}-shm":
+            elif content is not None and (path != f"{DATABASE}-shm" or self.server):
                 self.write_file(path, member, content)
         else:
             raise refused(member.name, KINDS.get(member.type, "is neither a file nor a folder"))
+
+    def take_database(self, source: Source, name: str) -> None:
+        if name == DUMP and not self.server:
+            raise Refused(NOT_HERE.format(it=DUMPED, here=IN_FILE))
+        if name == DATABASE and self.server:
+            raise Refused(NOT_HERE.format(it=SQLITE, here=ON_SERVER))
+        if name == DATABASE:
+            self.write_database(source)
+            return
+        self.note(DUMP)
+        self.database = True
+        self.grow(restore(source))
 
     def write_database(self, source: Source) -> None:
         self.note(DATABASE)
@@ -254,15 +277,15 @@ class Stage:
     def complete_from(self, current: str) -> None:
         """Add what the archive does not hold from the data as they are; whoever writes them has been stopped."""
         there = sorted(path.name for path in Path(current).iterdir())
-        wanted = [name for name in there if (name in OWN) != self.database]
+        wanted = [name for name in there if (name in self.own) != self.database]
         if self.has_files:
-            wanted = [name for name in wanted if name in OWN]
+            wanted = [name for name in wanted if name in self.own]
         for start in range(0, len(wanted), 200):
             names = [str(Path(current, name)) for name in wanted[start : start + 200]]
             copied = subprocess.run(["cp", "-a", "--", *names, self.data], capture_output=True, check=False)
             if copied.returncode:
                 raise Refused("What the backup does not hold could not be copied from the data as they are.")
-        self.database |= DATABASE in wanted
+        self.database |= not self.server and DATABASE in wanted
 
 
 def check_database(path: Path) -> None:
@@ -290,7 +313,7 @@ def parts_in(text: bytes) -> "dict[str, str] | None":
     if not isinstance(found, dict) or found.get("made-by") != MADE_BY:
         return None
     named = found.get("parts")
-    if not isinstance(named, dict) or not named.keys() <= {DATABASE, FILES}:
+    if not isinstance(named, dict) or not named.keys() <= {DATABASE, DUMP, FILES}:
         raise Refused(DAMAGED)
     return {name: str(value) for name, value in named.items()}
 

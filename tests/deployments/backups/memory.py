@@ -5,7 +5,7 @@ import tarfile
 from io import BytesIO
 from typing import BinaryIO
 
-from deployments.runtimes.base import Instance, Part, Room, RuntimeFailure, Staged
+from deployments.runtimes.base import DatabaseKind, Instance, Part, Room, RuntimeFailure, Staged
 
 EMPTY_TAR = bytes(1024)
 FIRST = {Part.DATABASE: b"SQLite format 3\0 as it was at first", Part.FILES: EMPTY_TAR}
@@ -22,6 +22,7 @@ class DataInMemory:
         self.running: set[int] = set()
         self.calls: list[str] = []
         self.failing: set[str] = set()
+        self.on_server: set[int] = set()  # environments whose database is on a server
 
     def _call(self, name: str, *what: object) -> None:
         self.calls.append(" ".join([name, *map(str, what)]))
@@ -40,6 +41,9 @@ class DataInMemory:
 
     def content(self, environment: int) -> dict[Part, bytes]:
         return self.data.get(environment, FIRST)
+
+    def database(self, environment: int) -> DatabaseKind:
+        return DatabaseKind.POSTGRESQL if environment in self.on_server else DatabaseKind.SQLITE
 
     def take(self, environment: int, part: Part, staged: int = 0) -> BinaryIO:
         self._call("take", part)

@@ -228,7 +228,7 @@ def test_nothing_of_a_worker_that_was_killed_goes_on(node: LocalNode, tmp_path: 
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == b"reading\n"
-        wait_until(lambda: own_processes_with("deployments.runtimes.data"))
+        wait_until(lambda: own_processes_with("deployments.runtimes.helping"))
         wait_until(lambda: len(processes.descendants(worker.pid)) > 1)
         begun = processes.descendants(worker.pid)  # the keeper, and what it runs in the sandbox
         reader = threading.Thread(target=worker.stdout.read)

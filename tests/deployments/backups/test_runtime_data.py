@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from deployments.runtimes import data as data_of
-from deployments.runtimes import files
+from deployments.runtimes import files, helping
 from deployments.runtimes.base import Instance, Part, Room, RuntimeFailure, Spec
+from deployments.runtimes.data import Data
 from tests.deployments.node import HOST, LocalNode, own_processes_with
 
 JOB = Instance(7, 12)
@@ -33,7 +33,7 @@ def data(node: LocalNode) -> Iterator[Path]:
     node.runtime.layout.make()
     node.runtime._give_data(7)
     yield folder
-    assert own_processes_with("deployments.runtimes.data") == []
+    assert own_processes_with("deployments.runtimes.helping") == []
     assert list(node.runtime.layout.commands.iterdir()) == []
     assert list(folder.parent.glob("scratch")) == []
 
@@ -237,7 +237,7 @@ def test_a_reader_that_gives_up_leaves_nothing_running(node: LocalNode, data: Pa
     stream = node.runtime.take(7, Part.FILES)
     stream.read(1000)
     stream.close()
-    assert own_processes_with("deployments.runtimes.data") == []
+    assert own_processes_with("deployments.runtimes.helping") == []
 
 
 def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", content: bytes = b"") -> io.BytesIO:
@@ -374,7 +374,7 @@ def test_nothing_is_switched_under_an_app_and_half_a_switch_starts_nothing(node:
 def test_a_host_that_can_make_no_sandbox_does_the_same(node: LocalNode, data: Path) -> None:
     fill(data)
     described: dict[str, Any] = {"user": None, "sandboxed": False, "hidden": []}
-    openly = data_of.Data(node.runtime.layout, node.runtime._lock, described, 7)
+    openly = Data(node.runtime.layout, node.runtime.databases, node.runtime._lock, described, 7)
     database, archive = (read(openly.take(part, 0)) for part in Part)
     expected = tree(data)
     openly.stage(12, bundle(database, archive), onto=False, room=Room())
@@ -385,6 +385,6 @@ def test_a_host_that_can_make_no_sandbox_does_the_same(node: LocalNode, data: Pa
 
 
 def test_the_scripts_come_from_files_that_the_sandbox_need_not_see() -> None:
-    text = data_of.program("files", {})
+    text = helping.program("files", {})
     assert "def copy_database" in text
     assert len(text) < 100_000
