@@ -141,6 +141,23 @@ class Measured:
     restarts: int
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What an environment's data take, in bytes: its database with all that belongs to it, and its files."""
+
+    database: int
+    files: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an app may use, in bytes: memory, all of it `together` or else each part by itself, and its largest file."""
+
+    memory: int
+    together: bool
+    largest_file: int
+
+
 # Bounds in seconds between which answers are counted; the last count is of those that took longer
 QUICKER_THAN = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -317,8 +334,14 @@ class Runtime(Protocol):
     def measure(self) -> list[Measured]:
         """Say what every running instance uses, sorted by instance."""
 
-    def storage(self, environment: int) -> int:
-        """Say how many bytes the environment's data take; this may take seconds. RuntimeFailure where it can't."""
+    def storage(self, environment: int) -> Stored:
+        """Count what the environment's data take; this may take minutes. RuntimeFailure where it can't."""
+
+    def room(self, environment: int) -> int:
+        """Say how many bytes are free where the environment's files are, at once."""
+
+    def limits(self) -> Limits:
+        """Say what every app may use."""
 
     def visits(self, cursor: str) -> Visits:
         """Count the requests to every host that leads somewhere since the cursor; without one, none."""

@@ -187,7 +187,8 @@ class Data:
             **self.described,
             "command": program(what, {**(options or {}), **inside}),
             "data": str(data),
-            "more": ["--unshare-net", *binds],
+            "more": binds if database else ["--unshare-net", *binds],
+            "database": self.databases.described(database) if database else None,
             "scratch": [str(folder) for name, (folder, _) in (more or {}).items() if name == "scratch"],
         }
         return Helper(self.layout, self.environment, spec, reads)

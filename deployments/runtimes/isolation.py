@@ -35,7 +35,7 @@ def try_host(var: Path, user: int | None) -> Found:
     gaps = []
     if why_shared and isolation.complete:
         gaps.append(f"Apps share the network of this host and reach every port of it. {why_shared}")
-    if not _can_count(var):
+    if not can_count(var):
         gaps.append(
             "Memory is limited for each process of an app, not for the app as a whole: the portal may make no control "
             "groups here."
@@ -49,7 +49,8 @@ def try_sandbox(var: Path, user: int | None) -> Isolation:
     return Isolation(not reason, reason)
 
 
-def _can_count(var: Path) -> bool:
+def can_count(var: Path) -> bool:
+    """Say whether the memory of an app's processes can be counted together here."""
     group = cgroups.group(var, f"try-{os.getpid()}")
     possible = group.limit(1024**3, 100)
     group.remove()

@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from deployments import packages
-from deployments.limits import limits
-from deployments.runtimes import commands, files, ports, probe, processes
+from deployments.limits import limits as limits_of_packages
+from deployments.runtimes import commands, files, ports, probe, processes, sandbox
 from deployments.runtimes.base import (
     Finished,
     Health,
     Instance,
     InstanceState,
     Isolation,
+    Limits,
     RuntimeFailure,
     Spec,
     Status,
 )
 from deployments.runtimes.databases import Database, Databases
 from deployments.runtimes.holding import Holding
-from deployments.runtimes.isolation import Found, try_host
+from deployments.runtimes.isolation import Found, can_count, try_host
 from deployments.runtimes.layout import PATIENCE, Layout, Record
 from deployments.runtimes.router import Router
 from deployments.runtimes.supervision import Supervision
@@ -89,6 +90,13 @@ class ProcessRuntime(Holding, Watching):
     def _found(self) -> Found:
         return try_host(self.layout.var, self._user(0))
 
+    def limits(self) -> Limits:
+        return Limits(self._memory, self._counts, sandbox.FILE_BYTES)
+
+    @functools.cached_property
+    def _counts(self) -> bool:
+        return can_count(self.layout.var)
+
     def has_release(self, release: str) -> bool:
         return self._release(release).is_dir()
 
@@ -102,7 +110,7 @@ class ProcessRuntime(Holding, Watching):
             # What a worker left behind that was killed at this point
             shutil.rmtree(aside, ignore_errors=True)
             try:
-                packages.unpack(archive, aside, limits())
+                packages.unpack(archive, aside, limits_of_packages())
                 os.sync()
                 aside.rename(final)
             except OSError as error:

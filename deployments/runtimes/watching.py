@@ -1,21 +1,25 @@
 """What the process runtime says of the apps that it runs: what they write, what they use, what their visitors met."""
 
+import contextlib
 import os
+import shutil
 import subprocess
 from collections import defaultdict
 from datetime import date
 from typing import BinaryIO
 
 from deployments.runtimes import files, processes, visits
-from deployments.runtimes.base import Instance, LogDay, LogPart, Measured, RuntimeFailure, Visits
+from deployments.runtimes.base import Instance, LogDay, LogPart, Measured, RuntimeFailure, Stored, Visits
 from deployments.runtimes.databases import Databases
 from deployments.runtimes.days import Days, keep_all
+from deployments.runtimes.inside.words import OWN
 from deployments.runtimes.layout import Layout
 from deployments.runtimes.router import Router
 
 COUNTED_WITHIN = 120  # seconds that counting the bytes of an environment's files may take
 TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+BLOCK = 512  # bytes; what `st_blocks` counts in, see inode(7)
 
 
 class Watching:
@@ -61,10 +65,18 @@ class Watching:
             found.append(Measured(instance, _processor(pids), _memory(pids), max(0, state.get("starts", 1) - 1)))
         return sorted(found, key=lambda measured: measured.instance)
 
-    def storage(self, environment: int) -> int:
-        database = self.databases.of(environment)
-        on_server = self.databases.size(database) if database else 0
-        return on_server + self._bytes_of_files(environment)
+    def storage(self, environment: int) -> Stored:
+        counted = self._bytes_of_files(environment)
+        if database := self.databases.of(environment):
+            return Stored(self.databases.size(database), counted)
+        own = min(counted, self._bytes_of_own_database(environment))
+        return Stored(own, counted - own)
+
+    def room(self, environment: int) -> int:
+        try:
+            return shutil.disk_usage(self.layout.environments).free
+        except FileNotFoundError:
+            return shutil.disk_usage(self.layout.var).free
 
     def visits(self, cursor: str) -> Visits:
         return visits.since(self.layout.log, cursor, self.router.routes().keys())
@@ -81,6 +93,14 @@ class Watching:
             return int(done.stdout.split(maxsplit=1)[0])
         except (subprocess.TimeoutExpired, OSError, ValueError, IndexError) as error:
             raise RuntimeFailure("The environment's files could not be counted.") from error
+
+    def _bytes_of_own_database(self, environment: int) -> int:
+        """Add up the SQLite file and what SQLite keeps beside it, following no link."""
+        folder, found = self.layout.data(environment), 0
+        for name in OWN:
+            with contextlib.suppress(OSError):
+                found += (folder / name).lstat().st_blocks * BLOCK
+        return found
 
     def _days(self, environment: int) -> Days:
         return Days(self.layout.lines(environment))
