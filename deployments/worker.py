@@ -228,7 +228,6 @@ class Worker:
         while not self._ending.wait(max(0.0, due - time.monotonic())):
             due = max(due + EVERY, time.monotonic())
             self._surviving(sampler.sample)
-        self._surviving(sampler.leave)
 
     def _logs_forever(self) -> None:
         # In a thread of its own: packing a large day takes a while
@@ -297,6 +296,8 @@ def interrupt(job: Job) -> None:
         now += " Its data may be gone already. Clear it again."
     if job.kind == JobKind.RESTORE:
         now += " It has the data of the backup." if job.decided_at else " Its data are put back as they were."
+    if job.kind in (JobKind.BACKUP, JobKind.UPLOAD):
+        now += " The backup was complete by then." if job.backups.completed().exists() else " There is no backup."
     if end(job, JobState.INTERRUPTED, f"The worker ended{during}. {now}"):
         log.warning("%s (%s) was interrupted%s.", job, job.pk, during)
 

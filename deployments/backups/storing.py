@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +70,12 @@ def store(name: str, stream: BinaryIO, heed: Callable[[], None]) -> Kept:
 
 
 def remove(names: list[str]) -> None:
-    """Remove what was stored; what can't go now is found by the nightly look for files that nothing knows."""
-    for name in names:
+    """Remove what was stored; what can't go now is found by the nightly look for files that nothing knows.
+
+    The folder of a backup goes with the last of it.
+    """
+    folders = {posixpath.dirname(name) for name in names}
+    for name in [*names, *folders]:
         with contextlib.suppress(OSError):
             default_storage.delete(name)
 

@@ -55,13 +55,14 @@ def may_all(cast: Cast, user: User, *environments: Environment) -> None:
         cast.grant(user, environment, Permission.TRANSPORT, Permission.BACKUPS)
 
 
+def folders_of(cast: Cast) -> list[str]:
+    """The folders in the storage of the app's backups, one for each that has anything there."""
+    top = f"backups/{cast.app.project_id}"
+    return default_storage.listdir(top)[0] if default_storage.exists(top) else []
+
+
 def stored_of(cast: Cast) -> list[str]:
     """What lies in the storage of the app's backups."""
     top = f"backups/{cast.app.project_id}"
-    if not default_storage.exists(top):
-        return []
-    return sorted(
-        f"{folder}/{name}"
-        for folder in default_storage.listdir(top)[0]
-        for name in default_storage.listdir(f"{top}/{folder}")[1]
-    )
+    folders = folders_of(cast)
+    return sorted(f"{folder}/{name}" for folder in folders for name in default_storage.listdir(f"{top}/{folder}")[1])
