@@ -228,6 +228,7 @@ class Worker:
         while not self._ending.wait(max(0.0, due - time.monotonic())):
             due = max(due + EVERY, time.monotonic())
             self._surviving(sampler.sample)
+        self._surviving(sampler.leave)
 
     def _logs_forever(self) -> None:
         # In a thread of its own: packing a large day takes a while
