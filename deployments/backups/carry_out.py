@@ -37,6 +37,8 @@ def carry_out(job: Job, runtime: Runtime, leaving: Callable[[], bool] = lambda: 
 class BackingUp(Execution):
     """Saves the data of an environment, whether its app runs or not."""
 
+    nothing = "There is no backup."
+
     def __init__(self, job: Job, runtime: Runtime, leaving: Callable[[], bool]) -> None:
         super().__init__(job, runtime, leaving)
         self.taking: Taking | None = None
@@ -46,9 +48,12 @@ class BackingUp(Execution):
         return f"Backup {backup.number} of {self.environment.name} is there."
 
     def fall_back(self) -> str:
+        if self.taking and self.taking.backup.is_completed:
+            # Only how the job ended could not be written down
+            return "The backup is there."
         if self.taking:
             self.taking.clean_up()
-        return "There is no backup."
+        return self.nothing
 
     @property
     def _taking(self) -> Taking:
@@ -88,14 +93,11 @@ class TakingIn(BackingUp):
     """
 
     needs_package = False
+    nothing = "Nothing was kept of it."
 
     def outcome(self) -> str:
         backup = self._taking.backup
         return f"What was uploaded is backup {backup.number} of {self.environment.name} now. Restore it where you want."
-
-    def fall_back(self) -> str:
-        super().fall_back()
-        return "Nothing was kept of it."
 
     def _acts(self) -> dict[StepName, Callable[[], None]]:
         return {
