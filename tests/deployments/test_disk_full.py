@@ -75,13 +75,13 @@ class FillsDatabase(FakeRuntime):
 
     def __init__(self, database: FullDatabase) -> None:
         super().__init__()
-        self.database = database
+        self.disk = database
         self.at, self.refuses = "", 0
 
     def _call(self, name: str, *what: object) -> None:
         super()._call(name, *what)
         if name == self.at:
-            self.at, self.database.refuses = "", self.refuses
+            self.at, self.disk.refuses = "", self.refuses
 
 
 @pytest.fixture
