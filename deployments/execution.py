@@ -19,7 +19,7 @@ from deployments.endings import Cancelled, Failed, Leaving
 from deployments.errors import Refused
 from deployments.flows import refuse_senseless, refuse_to_start_another, refuse_without_values, runs_beside
 from deployments.journal import CancelAsked, Journal, Lost, asker_of, lasting
-from deployments.models import Job, Live, Package, ProductionData
+from deployments.models import Job, Live, Package, ProductionData, Watch
 from deployments.option_flows import adopt, keep_for, saved_since, started_with, stored, used_by
 from deployments.options import Options
 from deployments.packages import PackageRefused, digest
@@ -325,6 +325,7 @@ class Execution:
                 self.journal.hold()
                 self._set_live(None, None)
                 ProductionData.objects.filter(environment=self.environment).delete()
+                Watch.objects.filter(environment=self.environment).update(counted_at=None)
 
         lasting(decide)
         self.runtime.clear(self.environment.pk)

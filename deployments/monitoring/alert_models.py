@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from deployments.monitoring.alert_kinds import AlertKind
 from deployments.monitoring.alerts import Verdict
+from deployments.runtimes.base import Stored
 from environments.models import Environment
 
 
@@ -67,10 +68,10 @@ def worst_open(environment: OuterRef) -> Subquery:
 
 
 class Watch(models.Model):
-    """What a worker last saw of an environment: its health check of `instance`, and how far its log was read.
+    """What a worker last saw of an environment: its health check of `instance`, how far its log was read, its data.
 
     The check was the `count`th in a row with its verdict, which it has had since `verdict_since`. `critical_at` is
-    when its log had a line of the level CRITICAL last.
+    when its log had a line of the level CRITICAL last, `counted_at` when its data took so many bytes.
     """
 
     environment = models.OneToOneField(Environment, models.CASCADE, primary_key=True, related_name="watch")
@@ -83,3 +84,12 @@ class Watch(models.Model):
     seconds = models.FloatField(default=0)
     log_read_to = models.CharField(max_length=200, blank=True)
     critical_at = models.DateTimeField(null=True)
+    database_bytes = models.BigIntegerField(null=True)
+    files_bytes = models.BigIntegerField(null=True)
+    counted_at = models.DateTimeField(null=True)
+
+    @property
+    def stored(self) -> Stored | None:
+        if self.counted_at is None or self.database_bytes is None or self.files_bytes is None:
+            return None
+        return Stored(self.database_bytes, self.files_bytes)

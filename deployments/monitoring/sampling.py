@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from deployments.models import Live
 from deployments.monitoring.checking import Checker, note
-from deployments.monitoring.counting import Counter
+from deployments.monitoring.counting import Counter, keep
 from deployments.monitoring.models import Measurement, Sampling, no_latencies, no_statuses
 from deployments.monitoring.ranges import RANGES, Range
 from deployments.runtimes.base import Health, Measured, Runtime, RuntimeFailure, Traffic, Visits
@@ -79,13 +79,15 @@ class Sampler:
         checks = self._checker.ask(lives, at)
         for instance, health in checks.items():
             seen[instance.environment].health = health
-        for environment, size in self._counter.count(seen, at).items():
-            seen[environment].storage = size
+        counts = self._counter.count(seen, at)
+        for environment, stored in counts.items():
+            seen[environment].storage = stored.database + stored.files
         with transaction.atomic():
             if not Sampling.objects.filter(pk=1, worker=self.name).update(cursor=visits.cursor):
                 return False
             write(at, seen)
             note(checks, at)
+            keep(counts, at)
         self._readings = readings
         return True
 

@@ -6,8 +6,8 @@ or a stop does to them is meant.
 """
 
 import logging
-import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from deployments.monitoring.logs import Reader, Wanted
 from deployments.monitoring.models import Measurement
 from deployments.monitoring.ranges import MINUTE
 from deployments.monitoring.unsaved import without_backup_since
-from deployments.runtimes.base import Runtime, RuntimeFailure
+from deployments.runtimes.base import DatabaseKind, Runtime, RuntimeFailure
 from deployments.states import EnvironmentState, JobState
 from environments.models import Environment
 
@@ -40,7 +40,7 @@ def look(runtime: Runtime, now: datetime) -> None:
     lives = [live for live in _lives() if live.is_running and live.environment_id not in busy]
     for live in lives:
         _attempt(partial(_read_log, runtime, live.environment, now), live)
-    _settle_all(now)
+    _settle_all(runtime, now)
 
 
 def _lives() -> QuerySet[Live]:
@@ -84,8 +84,8 @@ def _read_log(runtime: Runtime, environment: Environment, now: datetime) -> None
 # Facts
 
 
-def _settle_all(now: datetime) -> None:
-    busy, lives, room = _busy(), list(_measured(_lives(), now)), _room()
+def _settle_all(runtime: Runtime, now: datetime) -> None:
+    busy, lives = _busy(), list(_measured(_lives(), now))
     unclosed: dict[int, set[AlertKind]] = {}
     for key, kind in Alert.objects.filter(closed_at=None).values_list("environment_id", "kind"):
         unclosed.setdefault(key, set()).add(AlertKind(kind))
@@ -94,27 +94,35 @@ def _settle_all(now: datetime) -> None:
         key = live.environment_id
         if key in busy:
             continue
-        found = findings(_facts(live, now, room, frozenset(unclosed.get(key, ())), unsaved.get(key)))
+        facts = _facts(live, now, frozenset(unclosed.get(key, ())), unsaved.get(key))
+        found = findings(_with_storage(facts, live, runtime))
         if found or key in unclosed:
             settle(live.environment, found, now)
 
 
 def _measured(lives: QuerySet[Live], now: datetime) -> QuerySet[Live]:
-    """Add what was measured (`deployments.monitoring.sampling`): what is stored, how often it was started again."""
-    minutes = Measurement.objects.filter(environment=OuterRef("environment"), span=MINUTE).order_by("-at")
+    """Add how often each was started again lately, as it was measured (`deployments.monitoring.sampling`)."""
+    minutes = Measurement.objects.filter(environment=OuterRef("environment"), span=MINUTE)
     lately = minutes.filter(at__gt=now - RESTARTS_WITHIN).order_by().values("environment")
-    return lives.annotate(
-        stored=Subquery(minutes.filter(storage__isnull=False).values("storage")[:1]),
-        restarts=Subquery(lately.annotate(sum=Sum("restarts")).values("sum")),
-    )
+    return lives.annotate(restarts=Subquery(lately.annotate(sum=Sum("restarts")).values("sum")))
 
 
-def _room() -> int:
-    """Give the bytes that apps may still write: what is free, without the portal's reserve."""
-    return max(0, shutil.disk_usage(settings.VAR).free - int(settings.DISK_RESERVE_BYTES))
+def _with_storage(facts: Facts, live: Live, runtime: Runtime) -> Facts:
+    """Add what is stored where the files are, and that with the room left there, the portal's reserve taken off."""
+    watch: Watch | None = getattr(live.environment, "watch", None)
+    if watch is None or watch.stored is None or live.state == EnvironmentState.EMPTY:
+        return facts
+    try:
+        together = runtime.database(live.environment_id) is DatabaseKind.SQLITE
+        room = runtime.room(live.environment_id)
+    except (RuntimeFailure, OSError) as failure:
+        log.warning("What room is left for %s is not known: %s", live.environment, failure)
+        return facts
+    used = watch.stored.files + (watch.stored.database if together else 0)
+    return replace(facts, used=used, limit=used + max(0, room - settings.DISK_RESERVE_BYTES))
 
 
-def _facts(live: Any, now: datetime, room: int, unclosed: frozenset[AlertKind], unsaved: datetime | None) -> Facts:
+def _facts(live: Any, now: datetime, unclosed: frozenset[AlertKind], unsaved: datetime | None) -> Facts:
     watch: Watch | None = getattr(live.environment, "watch", None)
     check = None
     if watch and watch.verdict and watch.verdict_since and watch.instance == live.instance:
@@ -126,8 +134,6 @@ def _facts(live: Any, now: datetime, room: int, unclosed: frozenset[AlertKind], 
         check=check,
         critical_at=watch.critical_at if watch else None,
         restarts=live.restarts,
-        used=live.stored,
-        limit=None if live.stored is None else live.stored + room,
         without_backup_since=unsaved,
         open=unclosed,
     )

@@ -18,12 +18,14 @@ from deployments.runtimes.base import (
     Instance,
     InstanceState,
     Isolation,
+    Limits,
     LogDay,
     LogPart,
     Measured,
     RuntimeFailure,
     Spec,
     Status,
+    Stored,
     Traffic,
     Visits,
 )
@@ -46,7 +48,8 @@ class FakeRuntime(DataInMemory):
         self.isolated = Isolation(True)
         self.kept: set[int] = set()
         self.used: dict[Instance, tuple[float, int, int]] = {}
-        self.stored: dict[int, int] = {}
+        self.stored: dict[int, Stored] = {}
+        self.free = 100 * 1024**3
         self.visited: dict[str, tuple[Traffic, ...]] = {}
 
     def _runs(self, environment: int) -> bool:
@@ -150,9 +153,15 @@ class FakeRuntime(DataInMemory):
     def measure(self) -> list[Measured]:
         return [Measured(instance, *self.used.get(instance, (0.0, 0, 0))) for instance in self.instances()]
 
-    def storage(self, environment: int) -> int:
+    def storage(self, environment: int) -> Stored:
         self._call("storage", environment)
-        return self.stored.get(environment, 0)
+        return self.stored.get(environment, Stored(0, 0))
+
+    def room(self, environment: int) -> int:
+        return self.free
+
+    def limits(self) -> Limits:
+        return Limits(2 * 1024**3, True, 8 * 1024**3)
 
     def visits(self, cursor: str) -> Visits:
         return Visits(f"{int(cursor or 0) + 1}", self.visited.pop(cursor, ()))

@@ -18,11 +18,13 @@ from tests.deployments.fakes import FakeRuntime
 DEPLOYMENTS = Path(base.__file__).resolve().parents[1]
 METHODS = [name for name, member in inspect.getmembers(base.Runtime, inspect.isfunction) if not name.startswith("_")]
 SPOKEN = {
+    base.DatabaseKind,
     base.Finished,
     base.Health,
     base.Instance,
     base.InstanceState,
     base.Isolation,
+    base.Limits,
     base.LogDay,
     base.LogPart,
     base.Measured,
@@ -31,6 +33,7 @@ SPOKEN = {
     base.Spec,
     base.Staged,
     base.Status,
+    base.Stored,
     base.Traffic,
     base.Visits,
 }
@@ -57,7 +60,7 @@ def test_a_method_speaks_of_environments_instances_and_releases_only(name: str) 
     assert method.__doc__
 
 
-@pytest.mark.parametrize("kind", sorted(SPOKEN - {base.InstanceState, base.Part}, key=repr))
+@pytest.mark.parametrize("kind", sorted(SPOKEN - {base.DatabaseKind, base.InstanceState, base.Part}, key=repr))
 def test_what_it_speaks_of_has_no_trace_of_a_machine(kind: Any) -> None:
     hints = typing.get_type_hints(kind)
     assert {each for hint in hints.values() for each in types_in(hint)} <= SPOKEN | PLAIN

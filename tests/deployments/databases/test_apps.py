@@ -104,7 +104,7 @@ def test_clearing_and_forgetting_an_environment_leaves_nothing(server: str, node
     ask(node, "CREATE TABLE note AS SELECT 'kept' AS text")
     with pytest.raises(RuntimeFailure, match="still runs"):
         node.runtime.clear(1)
-    assert node.runtime.storage(1) > 1_000_000
+    assert node.runtime.storage(1).database > 1_000_000
     node.runtime.stop(instance, 1)
     node.runtime.clear(1)
     assert names_on(server) == set()

@@ -1,7 +1,6 @@
 """Alerts open and close once, however many workers look, and tell those who receive them, as things stand now."""
 
 import re
-import shutil
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +18,7 @@ from deployments.monitoring.alerts import Finding
 from deployments.monitoring.sampling import Sampler
 from deployments.monitoring.unsaved import without_backup_since
 from deployments.reconciliation import reconcile
-from deployments.runtimes.base import Health, Instance, LogPart
+from deployments.runtimes.base import Health, Instance, LogPart, Stored
 from deployments.states import BackupKind, BackupState, JobKind, JobState
 from deployments.worker import Worker
 from environments.models import Environment, Membership, Role
@@ -418,17 +417,39 @@ def test_an_app_that_is_started_again_and_again(running: Environment, runtime: W
 
 
 def test_storage_that_is_nearly_full(running: Environment, runtime: Watched, told: Any, settings: Any) -> None:
-    free = shutil.disk_usage(settings.VAR).free
-    settings.DISK_RESERVE_BYTES = free - 1024**3  # a GiB is left for apps
+    settings.DISK_RESERVE_BYTES = runtime.free - 1024**3  # a GiB is left for apps
     found = []
     for number, gib in enumerate((4, 40, 2)):
-        runtime.stored[running.pk] = gib * 1024**3
+        runtime.stored[running.pk] = Stored(1024**3, (gib - 1) * 1024**3)
         found.append([subject for _, subject in told(look, runtime, later(minutes=6 * number))])
     assert found == [
         [],
         ["Calc, Test: Storage nearly full"],
         ["Calc, Test: over after 6 min 0 s: Storage nearly full"],
     ]
+
+
+def test_a_database_on_a_server_takes_no_room_from_the_files(
+    running: Environment, runtime: Watched, told: Any, settings: Any
+) -> None:
+    settings.DISK_RESERVE_BYTES = 0
+    runtime.free, runtime.stored[running.pk] = 1024**3, Stored(40 * 1024**3, 1024**3)
+    runtime.on_server.add(running.pk)
+    assert told(look, runtime, timezone.now()) == []
+
+
+def test_what_was_stored_before_it_was_cleared_counts_for_nothing(
+    running: Environment, runtime: Watched, told: Any, cast: Cast
+) -> None:
+    runtime.free, runtime.stored[running.pk] = 1024**3, Stored(0, 40 * 1024**3)
+    assert told(look, runtime, timezone.now()) == [("alice@example.org", "Calc, Test: Storage nearly full")]
+    for kind in (JobKind.STOP, JobKind.CLEAR):
+        request_job(kind, running, Actor(cast.alice))
+        assert Worker(runtime, "tester").run_once()
+    assert [subject for _, subject in told(look, runtime, later(seconds=20))] == [
+        "Calc, Test: over after 20 s: Storage nearly full"
+    ]
+    assert Watch.objects.get().stored is None
 
 
 def test_a_runtime_that_is_away_raises_nothing_and_stops_nothing(

@@ -1,13 +1,14 @@
 """What real apps use and their visitors meet, as the runtime says it; reading the router's access log."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deployments.runtimes import visits
-from deployments.runtimes.base import Instance, Measured, Traffic
+from deployments.runtimes.base import Instance, Measured, Stored, Traffic
 from tests.deployments.node import HOST, LocalNode, wait_until
 
 BUSY = "import time\nkept = b'x' * (64 << 20)\nwhile time.process_time() < 0.5: pass\ntime.sleep(600)\n"
@@ -47,13 +48,30 @@ def test_an_instance_that_came_back_by_itself_is_counted(node: LocalNode) -> Non
     wait_until(lambda: any(each.restarts == 1 for each in node.runtime.measure()))
 
 
-def test_storage_is_what_the_files_take(node: LocalNode) -> None:
-    assert node.runtime.storage(35) == 0
+def test_storage_is_what_the_database_and_the_files_take(node: LocalNode) -> None:
+    assert node.runtime.storage(35) == Stored(0, 0)
     folder = node.runtime.layout.data(35)
     folder.mkdir(parents=True)
     (folder / "big").write_bytes(bytes([1]) * 3 * MIB)
     (folder / "link").symlink_to("/usr")
-    assert 3 * MIB <= node.runtime.storage(35) < 4 * MIB
+    (folder / "database.sqlite3").write_bytes(bytes([1]) * 5 * MIB)
+    (folder / "database.sqlite3-wal").write_bytes(bytes([1]) * 2 * MIB)
+    stored = node.runtime.storage(35)
+    assert stored.database == 7 * MIB
+    assert 3 * MIB <= stored.files < 4 * MIB
+
+
+def test_a_database_that_is_a_link_counts_nothing_of_what_it_leads_to(node: LocalNode) -> None:
+    folder = node.runtime.layout.data(37)
+    folder.mkdir(parents=True)
+    (folder / "database.sqlite3").symlink_to("/usr/bin/python3")
+    assert node.runtime.storage(37).database < MIB
+
+
+def test_room_is_what_is_free_where_the_data_are(node: LocalNode) -> None:
+    free = shutil.disk_usage(node.runtime.layout.environments).free
+    assert node.runtime.room(38) == pytest.approx(free, rel=0.1)
+    assert node.runtime.limits().largest_file == 8 * 1024**3
 
 
 def test_visits_are_counted_by_host_without_what_was_typed(node: LocalNode) -> None:

@@ -1,5 +1,6 @@
 """Measuring: what a look adds to which rows, who looks, and how many rows there ever are."""
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -7,10 +8,10 @@ import pytest
 from django.db import DatabaseError
 
 from deployments.models import Live, Measurement, Sampling
-from deployments.monitoring import metrics, sampling
+from deployments.monitoring import counting, metrics, sampling
 from deployments.monitoring.ranges import EVERY, RANGES
 from deployments.monitoring.sampling import TURN, Sampler
-from deployments.runtimes.base import Instance, Spec, Traffic
+from deployments.runtimes.base import Health, Instance, Spec, Stored, Traffic
 from deployments.states import EnvironmentState
 from tests.cast import Cast
 from tests.deployments.fakes import FakeRuntime, make_package
@@ -59,7 +60,7 @@ def minute(cast: Cast, at: datetime = NOON) -> Measurement:
 
 def test_a_look_goes_into_one_row_of_each_range(cast: Cast, runtime: FakeRuntime, clock: Clock) -> None:
     sampler = Sampler(runtime, "a")
-    runtime.stored[cast.test.pk] = 4096
+    runtime.stored[cast.test.pk] = Stored(4000, 96)
     for number in range(4):
         use(runtime, cast, number * 3.0, 100 * (number + 1))
         assert clock.look(sampler)
@@ -71,6 +72,65 @@ def test_a_look_goes_into_one_row_of_each_range(cast: Cast, runtime: FakeRuntime
         assert (row.checks, row.failures, row.restarts) == (4, 0, 0)
         assert row.check_slowest == pytest.approx(0.001)
     assert runtime.calls.count(f"storage {cast.test.pk}") == 1
+
+
+def test_what_takes_long_to_count_holds_up_no_check(
+    cast: Cast, runtime: FakeRuntime, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, storage = threading.Event(), runtime.storage
+
+    def slow(environment: int) -> Stored:
+        assert counted.wait(10)
+        return storage(environment)
+
+    monkeypatch.setattr(runtime, "storage", slow)
+    monkeypatch.setattr(counting, "QUICK", 0.01)
+    runtime.stored[cast.test.pk] = Stored(4000, 96)
+    sampler = Sampler(runtime, "a")
+    assert clock.look(sampler)
+    assert clock.look(sampler)
+    row = minute(cast)
+    assert (row.checks, row.storage) == (2, None)
+    counted.set()
+    monkeypatch.setattr(counting, "QUICK", 10)
+    sampler._counter._thread.join(10)
+    assert clock.look(sampler)
+    assert minute(cast).storage == 4096
+    assert runtime.calls.count(f"storage {cast.test.pk}") == 1
+
+
+def test_what_another_worker_counted_is_not_counted_again_at_once(
+    cast: Cast, runtime: FakeRuntime, clock: Clock
+) -> None:
+    assert clock.look(Sampler(runtime, "a"))
+    second = Sampler(runtime, "b")
+    for _ in range(4):
+        clock.look(second, TURN.total_seconds())
+    assert runtime.calls.count(f"storage {cast.test.pk}") == 1
+    clock.look(second, 300)
+    assert runtime.calls.count(f"storage {cast.test.pk}") == 2
+
+
+def test_an_app_that_can_not_be_asked_keeps_no_other_from_it(
+    cast: Cast, runtime: FakeRuntime, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Live.objects.get()
+    other.pk, other.environment, other.instance = None, cast.acceptance, 4
+    other.save(force_insert=True)
+    runtime.specs[Instance(cast.acceptance.pk, 4)] = runtime.specs[Instance(cast.test.pk, 3)]
+    check = runtime.check
+
+    def broken(instance: Instance, path: str, timeout: float) -> Health:
+        if instance.environment == cast.test.pk:
+            raise OSError("gone")
+        return check(instance, path, timeout)
+
+    monkeypatch.setattr(runtime, "check", broken)
+    assert clock.look(Sampler(runtime, "a"))
+    assert {row.environment_id: row.checks for row in Measurement.objects.filter(span=60)} == {
+        cast.test.pk: 0,
+        cast.acceptance.pk: 1,
+    }
 
 
 def test_an_app_that_is_sick_or_comes_back_is_counted(cast: Cast, runtime: FakeRuntime, clock: Clock) -> None:
