@@ -34,6 +34,10 @@ class BackupQuerySet(models.QuerySet["Backup"]):
     def completed(self) -> "BackupQuerySet":
         return self.filter(state=BackupState.COMPLETED)
 
+    def good(self) -> "BackupQuerySet":
+        """Keep those that saved what the environment held; what somebody uploaded is no backup of that."""
+        return self.completed().exclude(kind=BackupKind.UPLOADED)
+
     def unfinished(self) -> "BackupQuerySet":
         return self.filter(state__in=(BackupState.QUEUED, BackupState.RUNNING))
 

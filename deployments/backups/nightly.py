@@ -71,18 +71,16 @@ def _take(night: date) -> bool:
 def _remove_expired(most: int) -> bool:
     """Remove expired backups; True when there may be more than `most` of them.
 
-    The last completed one of an environment stays, however old: there would be none to go back to.
+    The last completed one of an environment stays, however old, and the last good one where that is an upload: there
+    would be none to go back to.
     """
     expired = Backup.objects.filter(expires_at__lte=timezone.now()).order_by("pk")
-    last = {
-        row["environment"]: row["pk"]
-        for row in Backup.objects.completed()
-        .filter(environment__in=expired.values("environment"))
-        .order_by("pk")
-        .values("environment", "pk")
-    }
+    last: set[int] = set()
+    for kept in (Backup.objects.completed(), Backup.objects.good()):
+        kept = kept.filter(environment__in=expired.values("environment")).order_by("pk")
+        last.update(dict(kept.values_list("environment", "pk")).values())
     removed = 0
-    for backup in expired.exclude(pk__in=list(last.values())).select_related("environment__app")[: most + 1]:
+    for backup in expired.exclude(pk__in=last).select_related("environment__app")[: most + 1]:
         if removed == most:
             return True
         removed += _remove(backup)

@@ -1,20 +1,18 @@
 """What pages show of backups, read with few queries whatever their number."""
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from deployments.backups.models import Backup
 from deployments.models import Live
+from deployments.monitoring.alerts import BACKUP_WITHIN
+from deployments.monitoring.unsaved import without_backup_since
 from deployments.states import BackupState, EnvironmentState
 from environments.access import AppRequest
 from environments.models import Environment, NodePermission
 from environments.permissions import Permission, allowed
-
-# A night and two hours for a portal that is slow or was down for a moment (issue 6, point 7)
-GOOD_WITHIN = timedelta(hours=26)
 
 
 @dataclass(frozen=True)
@@ -31,22 +29,21 @@ class Place:
 
 
 def last_good(environment: Environment) -> Backup | None:
-    """Give the last backup that was completed, in one query."""
-    return environment.backups.completed().first()
+    """Give the last good backup of what the environment holds, in one query."""
+    return environment.backups.good().first()
 
 
 def trouble(environment: Environment, live: Live | None) -> str:
     """Say that the last night brought no good backup, and why if that is known; empty when all is well.
 
-    Nothing is missing on an environment that is empty, or that has not had a night yet.
+    The rule is that of the alert, which production has.
     """
     if live is None or live.state == EnvironmentState.EMPTY:
         return ""
-    since = timezone.now() - GOOD_WITHIN
-    good = last_good(environment)
-    if (good and good.created_at > since) or (good is None and live.since > since):
+    since = without_backup_since([environment]).get(environment.pk)
+    if since is None or timezone.now() - since < BACKUP_WITHIN:
         return ""
-    words = f"No backup of {environment.name} was completed within the last 26 hours."
+    words = f"There has been no good backup of {environment.name} since {since:%-d %B, %H:%M} UTC."
     latest = environment.backups.first()
     if latest and latest.state == BackupState.FAILED:
         words += f" The latest one failed: {latest.reason}"

@@ -89,7 +89,8 @@ def _settle_all(runtime: Runtime, now: datetime) -> None:
     unclosed: dict[int, set[AlertKind]] = {}
     for key, kind in Alert.objects.filter(closed_at=None).values_list("environment_id", "kind"):
         unclosed.setdefault(key, set()).add(AlertKind(kind))
-    unsaved = without_backup_since(live.environment for live in lives if live.state != EnvironmentState.EMPTY)
+    production = [live for live in lives if live.environment.is_production and live.state != EnvironmentState.EMPTY]
+    unsaved = without_backup_since(live.environment for live in production)
     for live in lives:
         key = live.environment_id
         if key in busy:

@@ -16,8 +16,9 @@ from django.utils import timezone
 from accounts.actor import Actor
 from accounts.models import Activity, ProductionWindow
 from deployments.backups.flows import request_backup
-from deployments.models import Backup, Job, Live
+from deployments.models import Backup, Job
 from deployments.runtimes.base import Part
+from deployments.states import BackupKind
 from environments.permissions import Permission
 from tests.cast import Cast, signed_in, unlock, unlocked
 from tests.deployments.backups.memory import FIRST
@@ -91,22 +92,35 @@ def test_a_comment_that_is_too_long_is_kept_and_said(cast: Cast, runtime: FakeRu
 
 
 def test_an_old_last_good_one_is_said_with_the_reason(cast: Cast, runtime: FakeRuntime, backup: Backup) -> None:
-    alice = signed_in(cast.alice)
-    assert "within the last 26 hours" not in text(alice.get(TEST + "backups/"))
-    Backup.objects.update(created_at=timezone.now() - timedelta(hours=27))
+    alice, long_ago = signed_in(cast.alice), timezone.now() - timedelta(hours=27)
+    assert "no good backup" not in text(alice.get(TEST + "backups/"))
+    Job.objects.update(ended_at=long_ago)
+    Backup.objects.update(completed_at=long_ago)
     runtime.spoiled.add(cast.test.pk)
     request_backup(cast.test, Actor(cast.alice))
     work(runtime)
-    page = text(alice.get(TEST + "backups/"))
-    assert "No backup of Test was completed within the last 26 hours. The latest one failed: The database" in page
+    said = (
+        f"There has been no good backup of Test since {long_ago:%-d %B, %H:%M} UTC. The latest one failed: The database"
+    )
+    assert said in text(alice.get(TEST + "backups/"))
+
+
+def test_what_was_uploaded_is_no_good_backup_of_what_is_there(cast: Cast, runtime: FakeRuntime, backup: Backup) -> None:
+    alice = signed_in(cast.alice)
+    Job.objects.update(ended_at=timezone.now() - timedelta(hours=27))
+    address = f"{TEST}transport/?package={make_package(cast.app, cast.alice, '2.0.0').key}"
+    assert "Last good backup:" in text(alice.get(address))
+    Backup.objects.update(kind=BackupKind.UPLOADED)
+    assert "There has been no good backup of Test" in text(alice.get(TEST + "backups/"))
+    assert "No good backup of Test yet" in text(alice.get(address))
 
 
 def test_one_that_never_had_a_night_has_no_trouble(cast: Cast, runtime: FakeRuntime) -> None:
     on(cast, runtime, cast.test)
     alice = signed_in(cast.alice)
-    assert "26 hours" not in text(alice.get(TEST + "backups/"))
-    Live.objects.update(since=timezone.now() - timedelta(hours=27))
-    assert "26 hours" in text(alice.get(TEST + "backups/"))
+    assert "no good backup" not in text(alice.get(TEST + "backups/"))
+    Job.objects.update(ended_at=timezone.now() - timedelta(hours=27))
+    assert "no good backup of Test since" in text(alice.get(TEST + "backups/"))
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,15 @@ def test_the_last_good_one_is_kept_however_old_and_so_is_what_is_being_restored(
     assert second.pk
 
 
+def test_the_last_good_one_is_kept_where_something_was_uploaded_since(cast: Cast, runtime: FakeRuntime) -> None:
+    on(cast, runtime, cast.test)
+    first, uploaded = (backed_up(cast, runtime, cast.test) for _ in range(2))
+    Backup.objects.filter(pk=uploaded.pk).update(kind=BackupKind.UPLOADED)
+    Backup.objects.update(expires_at=timezone.now())
+    nightly._remove_expired(20)
+    assert set(Backup.objects.values_list("pk", flat=True)) == {first.pk, uploaded.pk}
+
+
 def test_what_nothing_knows_is_removed_and_the_rest_is_not(cast: Cast, runtime: FakeRuntime) -> None:
     on(cast, runtime, cast.test)
     backup = backed_up(cast, runtime, cast.test)

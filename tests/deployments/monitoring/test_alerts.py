@@ -509,7 +509,6 @@ def test_only_production_that_holds_something_needs_one(cast: Cast, runtime: Wat
     hold_something(cast.production, 48)
     Live.objects.filter(environment=cast.production).update(state="empty")
     assert told(look, runtime, timezone.now()) == []
-    assert without_backup_since([cast.test]) == {}
 
 
 def test_after_it_was_cleared_the_time_begins_anew(cast: Cast) -> None:
