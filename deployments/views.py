@@ -16,7 +16,7 @@ from deployments.words import if_it_fails
 from environments.access import AppRequest, deployer, member
 from environments.timeline import latest, show
 
-LATEST = 10  # packages and activity entries on the app's page
+LATEST, ENTRIES = 10, 7  # packages and activity entries on the app's page
 RECENT = 5  # deployments on an environment's page
 PAGE = 50
 
@@ -30,7 +30,7 @@ def app(request: AppRequest, app: str) -> HttpResponse:
         context["may_transport"] = {card.environment.pk for card in cards if card.may_transport}
         packages = list(request.app.packages.defer("manifest")[: LATEST + 1])
         context |= {"packages": listed(packages[:LATEST], of_cards(cards)), "more": len(packages) > LATEST}
-        context["entries"] = entries = latest(request.app, LATEST)
+        context["entries"] = entries = latest(request.app, ENTRIES)
         show(entries, [card.environment for card in cards], unlocked=bool(request.window))
     return render(request, "deployments/app.html", context)
 
