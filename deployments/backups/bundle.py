@@ -1,8 +1,8 @@
 """What is given to download of a backup, as one row of bytes that is made while it is read, from any byte on.
 
 The whole of a backup is a tar archive of `backup.json`, which says what it is and what the SHA-256 of each part is,
-the database as an SQLite file, and the files as a tar archive of their own. It is also what a restore reads, so what
-was downloaded can always be uploaded again.
+the database as an SQLite file or as a dump from a PostgreSQL server, and the files as a tar archive of their own. It is
+also what a restore reads, so what was downloaded can always be uploaded again.
 """
 
 import io
@@ -17,10 +17,17 @@ from typing import Any, BinaryIO, cast
 from django.core.files.storage import default_storage
 from django.db.models import TextChoices
 
-from deployments.backups.models import Backup
+from deployments.backups.models import DATABASE_NAMES, Backup
+from deployments.runtimes.base import DatabaseKind
 
 MANIFEST, MADE_BY, FORMAT = "backup.json", "developer-portal", 1
-DATABASE, FILES = "database.sqlite3", "files.tar"
+FILES = "files.tar"
+DATABASE_TYPES = {
+    DatabaseKind.SQLITE: "application/vnd.sqlite3",
+    # A dump has no type of its own
+    DatabaseKind.POSTGRESQL: "application/octet-stream",
+}
+SIGNS = {b"SQLite format 3\0": DatabaseKind.SQLITE, b"PGDMP": DatabaseKind.POSTGRESQL}  # how a database begins
 PIECE = 1024 * 1024  # bytes
 LARGEST_MANIFEST = 64 * 1024  # bytes
 BLOCK = tarfile.BLOCKSIZE
@@ -52,9 +59,11 @@ class Bundle:
     def __init__(self, backup: Backup, choice: Choice) -> None:
         database = Stored(str(backup.database.name), backup.database_size)
         files = Stored(str(backup.files.name), backup.files_size)
-        kind = {Choice.FULL: "tar", Choice.DATABASE: "sqlite3", Choice.FILES: "files.tar"}[choice]
-        self.content_type = "application/vnd.sqlite3" if choice is Choice.DATABASE else "application/x-tar"
-        self.filename = _filename(backup, kind)
+        kind = backup.database_kind or DatabaseKind.SQLITE
+        suffix = DATABASE_NAMES[kind].partition(".")[2]
+        ending = {Choice.FULL: "tar", Choice.DATABASE: suffix, Choice.FILES: "files.tar"}[choice]
+        self.content_type = DATABASE_TYPES[kind] if choice is Choice.DATABASE else "application/x-tar"
+        self.filename = _filename(backup, ending)
         if choice is Choice.FULL:
             self.pieces = _archive(backup, database, files)
         else:
@@ -119,21 +128,37 @@ def key_in(begin: bytes) -> tuple[str, bool]:
     Nothing where it is no archive of the portal. Nobody is to rely on it for more than to keep what is production's
     from losing that mark by mistake.
     """
+    found = _manifest_in(begin)
+    return str(found.get("key", "")), bool(found.get("from-production"))
+
+
+def kind_in(begin: bytes) -> DatabaseKind | None:
+    """Give what the database is, from the first bytes of it or of an archive of the portal; None where there is none.
+
+    Nobody is to rely on it for more than to say so early.
+    """
+    for sign, kind in SIGNS.items():
+        if begin.startswith(sign):
+            return kind
+    parts = _manifest_in(begin).get("parts")
+    named = parts if isinstance(parts, dict) else {}
+    return next((kind for kind, name in DATABASE_NAMES.items() if name in named), None)
+
+
+def _manifest_in(begin: bytes) -> dict[str, Any]:
     try:
         header = tarfile.TarInfo.frombuf(begin[:BLOCK], "utf-8", "replace")
         if header.name != MANIFEST or header.size > LARGEST_MANIFEST:
-            return "", False
+            return {}
         found = json.loads(begin[BLOCK : BLOCK + header.size])
     except (tarfile.HeaderError, ValueError):
-        return "", False
-    if not isinstance(found, dict) or found.get("made-by") != MADE_BY:
-        return "", False
-    return str(found.get("key", "")), bool(found.get("from-production"))
+        return {}
+    return found if isinstance(found, dict) and found.get("made-by") == MADE_BY else {}
 
 
 def _archive(backup: Backup, database: Stored, files: Stored) -> list[Piece]:
     parts = [
-        (DATABASE, database, backup.database_sha256),
+        (DATABASE_NAMES[backup.database_kind or DatabaseKind.SQLITE], database, backup.database_sha256),
         (FILES, files, backup.files_sha256),
     ]
     there = [part for part in parts if part[1].name]
@@ -186,7 +211,7 @@ def _read(piece: Piece, start: int, end: int) -> Iterator[bytes]:
             yield content
 
 
-def _filename(backup: Backup, kind: str) -> str:
+def _filename(backup: Backup, ending: str) -> str:
     """SECURITY: the name is made here; what a person typed could hold quotes and line breaks."""
     names = f"{backup.environment.app.slug}-{backup.environment.slug}-{backup.number}"
-    return f"{PLAIN_NAME.sub('-', names)}-{backup.created_at:%Y-%m-%d-%H%M}.{kind}"
+    return f"{PLAIN_NAME.sub('-', names)}-{backup.created_at:%Y-%m-%d-%H%M}.{ending}"

@@ -12,6 +12,7 @@ from django.utils import timezone
 from deployments.backups import storing
 from deployments.backups.access import guarding, lacks
 from deployments.backups.bundle import PIECE, Bundle, Choice, Reader
+from deployments.backups.fitting import misfit
 from deployments.backups.models import Backup, ProductionData
 from deployments.backups.taking import Taking
 from deployments.backups.zips import as_tar
@@ -188,9 +189,11 @@ class Restoring(Execution):
         if asker and (lack := lasting(lambda: lacks(self._backup, asker))):
             raise Cancelled(f"No longer permitted: {lack}")
         super()._check()
+        backup = self._backup
+        if reason := misfit(backup, self.environment, self.runtime):
+            raise Cancelled(reason)
         if self.old:
             self.new, self.options = self.old, self.old_options
-        backup = self._backup
         if backup.version and self.before and backup.version != self.before.version:
             words = f"The backup was made with {backup.package_name}; {self.before} is on {self.environment.name}."
             self.journal.note(StepName.CHECK, words)

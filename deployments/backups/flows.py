@@ -17,7 +17,8 @@ from accounts.acts import Act
 from accounts.models import Activity, User
 from deployments.backups import storing
 from deployments.backups.access import mark_of, need_access
-from deployments.backups.bundle import LARGEST_MANIFEST, Choice, key_in
+from deployments.backups.bundle import LARGEST_MANIFEST, SIGNS, Choice, key_in
+from deployments.backups.fitting import misfit, misfit_of_upload
 from deployments.backups.models import COMMENT_LENGTH, Backup
 from deployments.backups.taking import make_row
 from deployments.errors import Refused
@@ -36,8 +37,8 @@ __all__ = ["note_download", "request_backup", "request_nightly", "request_restor
 THE_PORTAL = "The portal"
 RESUMED_WITHIN = 3600  # seconds in which a download that goes on is the one that was recorded
 NEITHER = (
-    "This is no archive that can be restored. Choose what was downloaded from a backup, an SQLite database, or a"
-    " .zip or .tar.gz archive of the app's files."
+    "This is no archive that can be restored. Choose what was downloaded from a backup, an SQLite database, a dump of"
+    " a PostgreSQL database in pg_dump's custom format, or a .zip or .tar.gz archive of the app's files."
 )
 
 
@@ -68,7 +69,7 @@ def request_restore(environment: Environment, by: Actor, backup: Backup, back_up
 
     Raises NotPermitted without Transport Rights and Access to Backups here, or Access to Backups where the backup is
     and on production where its data come from, each production with its window; AlreadyAsked while another restore is
-    active; Refused for a backup that was not completed, or on an empty environment.
+    active; Refused for a backup that was not completed, on an empty environment, or where its database does not fit.
     """
     environment = permitted(environment, by, Permission.TRANSPORT, Permission.BACKUPS)
     # Whoever removes it when it has expired locks it, too
@@ -78,6 +79,8 @@ def request_restore(environment: Environment, by: Actor, backup: Backup, back_up
     need_access(backup, by)
     if not backup.is_completed:
         raise Refused(f"There is nothing to restore: {backup.title} was not completed.")
+    if reason := misfit(backup, environment):
+        raise Refused(reason)
     what = f"{backup.title[0].upper()}{backup.title[1:]}, taken on {backup.created_at:%-d %B %Y at %H:%M} UTC."
     wish = Wish(JobKind.RESTORE, note=what, backs_up=back_up_first, backup=backup)
     return put_in_queue(environment, by, wish)
@@ -86,8 +89,9 @@ def request_restore(environment: Environment, by: Actor, backup: Backup, back_up
 def take_in_upload(environment: Environment, by: Actor, file: File, comment: str = "") -> Backup:  # type: ignore[type-arg]
     """Keep what somebody uploaded and queue the look through it, after which it is a backup of the environment.
 
-    Raises NotPermitted, AlreadyAsked while another upload waits, NoRoom, or Refused for what is no archive at all; it
-    leaves nothing behind then. What is wrong inside is found by the job and said by the backup.
+    Raises NotPermitted, AlreadyAsked while another upload waits, NoRoom, or Refused for what is no archive at all or
+    has another kind of database; it leaves nothing behind then. What is wrong inside is found by the job and said by
+    the backup.
     """
     if not may(by.user, environment, Permission.BACKUPS):
         raise NotPermitted(f"You need {Permission.BACKUPS.label} on {environment.name} for this.")
@@ -97,6 +101,8 @@ def take_in_upload(environment: Environment, by: Actor, file: File, comment: str
     begin = file.read(LARGEST_MANIFEST)
     if not _may_be_data(begin):
         raise Refused(NEITHER)
+    if reason := misfit_of_upload(begin, environment):
+        raise Refused(reason)
     file.seek(0)
     return _keep_upload(environment, by, file, comment, begin)
 
@@ -121,7 +127,7 @@ def _add(environment: Environment, job: Job, kind: BackupKind, creator: User | N
 
 
 def _may_be_data(begin: bytes) -> bool:
-    known = (b"SQLite format 3\0", b"PK\3\4", b"\x1f\x8b")
+    known = (*SIGNS, b"PK\3\4", b"\x1f\x8b")
     return begin.startswith(known) or begin[257:262] == b"ustar"
 
 

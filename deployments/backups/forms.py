@@ -1,10 +1,23 @@
 """What people type or choose about backups."""
 
+from typing import Any
+
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
 from deployments.backups.models import COMMENT_LENGTH
+from deployments.runtimes.base import DatabaseKind
+
+UPLOADS = {
+    DatabaseKind.SQLITE: (
+        "What was downloaded from a backup, an SQLite database, or a .zip or .tar.gz archive of files."
+    ),
+    DatabaseKind.POSTGRESQL: (
+        "What was downloaded from a backup, a dump of a PostgreSQL database in custom format (pg_dump -Fc), or a .zip"
+        " or .tar.gz archive of files."
+    ),
+}
 
 
 class CommentForm(forms.Form):
@@ -19,10 +32,13 @@ class CommentForm(forms.Form):
 class DataForm(forms.Form):
     file = forms.FileField(
         label="Data",
-        help_text="What was downloaded from a backup, an SQLite database, or a .zip or .tar.gz archive of files.",
         error_messages={"required": "Choose the file.", "empty": "The file is empty. Choose the file of the data."},
     )
     comment = CommentForm.base_fields["comment"]
+
+    def __init__(self, kind: DatabaseKind, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["file"].help_text = UPLOADS[kind]
 
 
 class RestoreForm(forms.Form):

@@ -6,11 +6,14 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import User
+from deployments.runtimes.base import DatabaseKind
 from deployments.states import BackupKind, BackupState, Holds
 from environments.models import Environment
 
 TEXT_LENGTH = 200  # of a package's version, as deployments.models.NAME_LENGTH
 COMMENT_LENGTH = 300
+# Under these names a database is stored and lies in what is given to download
+DATABASE_NAMES = {DatabaseKind.SQLITE: "database.sqlite3", DatabaseKind.POSTGRESQL: "database.dump"}
 
 
 def _place(backup: "Backup", name: str) -> str:
@@ -18,8 +21,12 @@ def _place(backup: "Backup", name: str) -> str:
 
 
 def database_path(backup: "Backup", filename: str) -> str:
-    """Where the database lies in the storage; made by the server, nothing of it comes from the app or a person."""
-    return _place(backup, "database.sqlite3")
+    """Where the database lies in the storage; `filename` is one of DATABASE_NAMES.
+
+    Made by the server, nothing of it comes from the app or a person.
+    """
+    known = filename in DATABASE_NAMES.values()
+    return _place(backup, filename if known else DATABASE_NAMES[DatabaseKind.SQLITE])
 
 
 def files_path(backup: "Backup", filename: str) -> str:
@@ -98,6 +105,13 @@ class Backup(models.Model):
     @property
     def size(self) -> int:
         return self.database_size + self.files_size
+
+    @property
+    def database_kind(self) -> DatabaseKind | None:
+        """What its database is, which the name says under which it is stored; None where it has none."""
+        if not self.database:
+            return None
+        return DatabaseKind.POSTGRESQL if str(self.database.name).endswith(".dump") else DatabaseKind.SQLITE
 
     @property
     def title(self) -> str:

@@ -13,7 +13,7 @@ from accounts.models import User
 from deployments.backups import storing
 from deployments.backups.access import mark_of
 from deployments.backups.bundle import Bundle, Choice
-from deployments.backups.models import Backup, database_path, files_path
+from deployments.backups.models import DATABASE_NAMES, Backup, database_path, files_path
 from deployments.backups.retention import kept_until
 from deployments.endings import Leaving
 from deployments.errors import NoRoom
@@ -25,7 +25,6 @@ from deployments.runtimes.base import Instance, Part, Room, Runtime, RuntimeFail
 from deployments.states import BackupKind, BackupState
 from environments.models import Environment
 
-PLACES = {Part.DATABASE: database_path, Part.FILES: files_path}
 HEED_EVERY = 0.5  # seconds
 UNVERIFIED = "There is not enough room on the portal's disk to restore it aside, so that was not tried."
 
@@ -76,7 +75,7 @@ class Taking:
 
     def save(self, part: Part, staged: int = 0) -> str:
         """Save a part of the data and give what there is to say of it; the row knows the place before it is filled."""
-        name = PLACES[part](self.backup, "")
+        name = self._place(part)
         self.keep(**{part.value: name})
         with self.runtime.take(self.instance.environment, part, staged) as stream:
             kept = storing.store(name, stream, self.heed)
@@ -87,6 +86,11 @@ class Taking:
         values = {part.value: kept.name, f"{part}_size": kept.size, f"{part}_sha256": kept.sha256}
         self.keep(**values)
         return f"{kept.size:,} bytes, SHA-256 {kept.sha256}"
+
+    def _place(self, part: Part) -> str:
+        if part is Part.FILES:
+            return files_path(self.backup, "")
+        return database_path(self.backup, DATABASE_NAMES[self.runtime.database(self.instance.environment)])
 
     def verify(self) -> str:
         """Restore the backup aside and look through it; gives what there is to say of that."""

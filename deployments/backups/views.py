@@ -21,6 +21,7 @@ from deployments.asking import ask, job_page
 from deployments.backups.access import addressed, guarding, lacks, touches_production
 from deployments.backups.bundle import Bundle, Choice, choices_of
 from deployments.backups.downloads import answer, asked_range, is_there
+from deployments.backups.fitting import kind_of, misfit
 from deployments.backups.flows import note_download, request_backup, request_restore, take_in_upload
 from deployments.backups.forms import CommentForm, DataForm, RestoreForm
 from deployments.backups.models import Backup
@@ -85,7 +86,7 @@ def backup(request: AppRequest, app: str, environment: str, number: int) -> Http
     context = {
         "backup": found,
         "choices": choices,
-        "places": places_of(request) if found.is_completed else [],
+        "places": [(place, misfit(found, place.environment)) for place in places_of(request)] if choices else [],
         "guards": guarding(found),
         "lack": lacks(found, request.user),
         "active": "backups",
@@ -140,7 +141,7 @@ def restore(request: AppRequest, app: str, environment: str, backup: UUID) -> Ht
     elif not card.may_transport:
         problem = f"To restore into {card.environment.name} you need Transport Rights there, too."
     else:
-        problem = lacks(found, request.user)
+        problem = lacks(found, request.user) or misfit(found, card.environment)
     if form.is_bound and not form.is_valid():
         status = 400
     elif form.is_bound:
@@ -171,8 +172,8 @@ def restore(request: AppRequest, app: str, environment: str, backup: UUID) -> Ht
 def upload(request: AppRequest, app: str, environment: str) -> HttpResponse:
     """Take in data as a backup. Nothing is written to the session, as for packages."""
     if request.method != "POST":
-        return _upload_page(request, DataForm(), 200)
-    form = DataForm(request.POST, request.FILES)
+        return _upload_page(request, DataForm(kind_of(request.environment)), 200)
+    form = DataForm(kind_of(request.environment), request.POST, request.FILES)
     if getattr(request, NO_ROOM, False):
         form.errors.clear()
         form.add_error("file", FULL)
@@ -196,7 +197,8 @@ def _upload_page(request: AppRequest, form: DataForm, status: int) -> HttpRespon
     if _asks_for_json(request):
         field, problems = next(iter(form.errors.items()))
         return JsonResponse({"field": field, "error": " ".join(map(str, problems))}, status=status)
-    context = {"form": form, "limit": settings.PACKAGE_MAX_BYTES, "active": "backups"}
+    kind = kind_of(request.environment)
+    context = {"form": form, "limit": settings.PACKAGE_MAX_BYTES, "kind": kind, "active": "backups"}
     return render(request, "deployments/backups/upload.html", context, status=status)
 
 

@@ -101,6 +101,10 @@ class DatabaseKind(StrEnum):
     SQLITE = "sqlite"
     POSTGRESQL = "postgresql"
 
+    @property
+    def label(self) -> str:
+        return {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[self]
+
 
 class Part(StrEnum):
     """What an environment's data consist of."""
@@ -301,9 +305,8 @@ class Runtime(Protocol):
         """Read a part of the environment's data as it is at one moment, while the app may go on writing.
 
         The database as an SQLite file or, from a server, as pg_dump's custom format, nothing where there is none; the
-        files as a tar archive of all the rest. With
-        `staged` it is what that job unpacked aside. `read` raises RuntimeFailure where it can't be read to its end;
-        close it in any case.
+        files as a tar archive of all the rest. With `staged` it is what that job unpacked aside. `read` raises
+        RuntimeFailure where it can't be read to its end; close it in any case.
         """
 
     def stage(self, instance: Instance, archive: BinaryIO, onto: bool = False, room: Room | None = None) -> Staged:

@@ -94,7 +94,7 @@ class Spoiled(BytesIO):
 
 
 def _unpacked(content: bytes) -> dict[Part, bytes]:
-    if content.startswith(b"SQLite"):
+    if content.startswith((b"SQLite", b"PGDMP")):
         return {Part.DATABASE: content}
     with tarfile.open(fileobj=BytesIO(content)) as archive:
         members = {member.name: archive.extractfile(member) for member in archive}
@@ -102,5 +102,5 @@ def _unpacked(content: bytes) -> dict[Part, bytes]:
             return {Part.FILES: content}
         read = {name: file.read() for name, file in members.items() if file}
     assert json.loads(read["backup.json"])["made-by"] == "developer-portal"
-    names = {Part.DATABASE: "database.sqlite3", Part.FILES: "files.tar"}
-    return {part: read[name] for part, name in names.items() if name in read}
+    names = {"database.sqlite3": Part.DATABASE, "database.dump": Part.DATABASE, "files.tar": Part.FILES}
+    return {names[name]: content for name, content in read.items() if name in names}
