@@ -7,12 +7,32 @@ from django.utils import timezone
 
 from deployments.backups.models import Backup
 from deployments.models import Live
+from deployments.monitoring.alert_models import Watch
 from deployments.monitoring.alerts import BACKUP_WITHIN
 from deployments.monitoring.unsaved import without_backup_since
+from deployments.monitoring.usage import Usage, usage_of
+from deployments.runtimes import get_runtime
+from deployments.runtimes.base import DatabaseKind
 from deployments.states import BackupState, EnvironmentState
 from environments.access import AppRequest
 from environments.models import Environment, NodePermission
 from environments.permissions import Permission, allowed
+
+
+@dataclass(frozen=True)
+class Data:
+    """What an environment's data are and take, in words for its team; `largest_file` in bytes."""
+
+    usage: Usage | None
+    database: str
+    largest_file: int
+
+
+# What a team knows an environment's database by; what is said of each kind anywhere else goes by these
+DATABASES = {
+    DatabaseKind.SQLITE: "SQLite, a file among the data",
+    DatabaseKind.POSTGRESQL: "PostgreSQL, a database of its own on the portal’s server",
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +46,13 @@ class Place:
     @property
     def is_empty(self) -> bool:
         return self.live is None or self.live.state == EnvironmentState.EMPTY
+
+
+def data_of(environment: Environment) -> Data:
+    """Give it as it was counted last, in one query."""
+    runtime, watch = get_runtime(), Watch.objects.filter(environment=environment).first()
+    usage = usage_of(environment.pk, watch, runtime)
+    return Data(usage, DATABASES[usage.database] if usage else "", runtime.limits().largest_file)
 
 
 def last_good(environment: Environment) -> Backup | None:

@@ -25,7 +25,7 @@ from deployments.backups.fitting import kind_of, misfit
 from deployments.backups.flows import note_download, request_backup, request_restore, take_in_upload
 from deployments.backups.forms import CommentForm, DataForm, RestoreForm
 from deployments.backups.models import Backup
-from deployments.backups.overview import places_of, trouble
+from deployments.backups.overview import data_of, places_of, trouble
 from deployments.errors import AlreadyAsked, NoRoom, Refused
 from deployments.models import Job
 from deployments.overview import card_of
@@ -34,7 +34,7 @@ from deployments.states import EnvironmentState, Holds
 from deployments.uploads import NO_ROOM
 from environments.access import AppRequest, requires
 from environments.authority import NotPermitted
-from environments.permissions import Permission
+from environments.permissions import Permission, allowed
 
 PAGE = 50
 
@@ -54,6 +54,8 @@ def backups(request: AppRequest, app: str, environment: str) -> HttpResponse:
         "changing": changing,
         "is_empty": card.state == EnvironmentState.EMPTY,
         "trouble": trouble(request.environment, card.live),
+        "data": data_of(request.environment),
+        "may_monitor": allowed(Permission.MONITORING, request.standing, request.environment.is_production),
         "at": settings.NIGHTLY_AT,
         "active": "backups",
     }

@@ -15,8 +15,11 @@ from deployments.monitoring import metrics
 from deployments.monitoring.charts import Drawing, Line, draw
 from deployments.monitoring.metrics import Series, Stretch
 from deployments.monitoring.ranges import RANGES, Range
+from deployments.monitoring.usage import usage_of
+from deployments.runtimes import get_runtime
 from environments.access import AppRequest, requires
-from environments.permissions import Permission
+from environments.models import Environment
+from environments.permissions import Permission, allowed
 from portal.templatetags.portal import filesize
 
 LABELS = 4  # moments below a picture
@@ -34,13 +37,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Picture:
-    """What one picture shows: its columns, how a value is written, what a screen reader and a hint say."""
+    """What one picture shows: its columns, how a value is written, what a screen reader and a hint say.
+
+    `bound` says what holds for it, as far as that is known.
+    """
 
     name: str
     hint: str
     columns: Sequence[Column]
     words: Callable[[float], str]
     base: float = 10
+    bound: Callable[[Environment], str] = lambda environment: ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class Shown:
 
     picture: Picture
     drawing: Drawing
+    bound: str
     now: str
     ticks: SafeString
     lines: SafeString
@@ -66,26 +74,28 @@ def metrics_page(request: AppRequest, app: str, environment: str) -> HttpRespons
     context = {
         "wanted": wanted,
         "ranges": RANGES.values(),
-        "pictures": [] if series.is_empty else _shown(series, wanted),
+        "pictures": [] if series.is_empty else _shown(request.environment, series, wanted),
+        "may_back_up": allowed(Permission.BACKUPS, request.standing, request.environment.is_production),
         "moments": _spans(_short(series.moment(wanted.count * part // LABELS), wanted) for part in range(LABELS + 1)),
         "active": "metrics",
     }
     return render(request, "deployments/monitoring/metrics.html", context)
 
 
-def _shown(series: Series, wanted: Range) -> list[Shown]:
+def _shown(environment: Environment, series: Series, wanted: Range) -> list[Shown]:
     rows = series.grouped(wanted.rows_of)
     moments = [_short(rows.moment(place), wanted, whole=True) for place in range(len(rows.stretches))]
-    return [_show(picture, series, rows, moments) for picture in PICTURES]
+    return [_show(picture, picture.bound(environment), series, rows, moments) for picture in PICTURES]
 
 
-def _show(picture: Picture, series: Series, rows: Series, moments: list[str]) -> Shown:
+def _show(picture: Picture, bound: str, series: Series, rows: Series, moments: list[str]) -> Shown:
     lines = [Line(column.name, series.values(column.value), column.kind) for column in picture.columns]
     drawing = draw(lines, picture.words, picture.base)
     now = [f"{line.name.lower()} {picture.words(last)}" for line in lines if (last := _last(line.values)) is not None]
     return Shown(
         picture,
         drawing,
+        bound,
         ", ".join(now),
         ticks=_spans(drawing.ticks),
         lines=format_html_join(
@@ -149,6 +159,16 @@ def _rate(status: int) -> Value:
     return lambda stretch: stretch.requests(status)
 
 
+def _most_memory(environment: Environment) -> str:
+    limits = get_runtime().limits()
+    return f"{_bytes(limits.memory)} at most{'' if limits.together else ' for each'}"
+
+
+def _room(environment: Environment) -> str:
+    usage = usage_of(environment.pk, None, get_runtime())
+    return f"room for {_bytes(usage.room)} more" if usage else ""
+
+
 PICTURES = [
     Picture(
         "Requests",
@@ -189,8 +209,9 @@ PICTURES = [
         ],
         _bytes,
         1024,
+        _most_memory,
     ),
-    Picture("Storage", "Files and database", [Column("Used", lambda stretch: stretch.storage)], _bytes, 1024),
+    Picture("Storage", "Files and database", [Column("Used", lambda stretch: stretch.storage)], _bytes, 1024, _room),
     Picture(
         "Restarts and failed checks",
         "The app ended by itself and was started again, or was not well",

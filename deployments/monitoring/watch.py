@@ -12,7 +12,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 
 from deployments.models import Job, Live
@@ -25,7 +24,8 @@ from deployments.monitoring.logs import Reader, Wanted
 from deployments.monitoring.models import Measurement
 from deployments.monitoring.ranges import MINUTE
 from deployments.monitoring.unsaved import without_backup_since
-from deployments.runtimes.base import DatabaseKind, Runtime, RuntimeFailure
+from deployments.monitoring.usage import usage_of
+from deployments.runtimes.base import Runtime, RuntimeFailure
 from deployments.states import EnvironmentState, JobState
 from environments.models import Environment
 
@@ -109,18 +109,12 @@ def _measured(lives: QuerySet[Live], now: datetime) -> QuerySet[Live]:
 
 
 def _with_storage(facts: Facts, live: Live, runtime: Runtime) -> Facts:
-    """Add what is stored where the files are, and that with the room left there, the portal's reserve taken off."""
+    """Add what is stored where the files are, and that with the room that is left there."""
     watch: Watch | None = getattr(live.environment, "watch", None)
     if watch is None or watch.stored is None or live.state == EnvironmentState.EMPTY:
         return facts
-    try:
-        together = runtime.database(live.environment_id) is DatabaseKind.SQLITE
-        room = runtime.room(live.environment_id)
-    except (RuntimeFailure, OSError) as failure:
-        log.warning("What room is left for %s is not known: %s", live.environment, failure)
-        return facts
-    used = watch.stored.files + (watch.stored.database if together else 0)
-    return replace(facts, used=used, limit=used + max(0, room - settings.DISK_RESERVE_BYTES))
+    usage = usage_of(live.environment_id, watch, runtime)
+    return replace(facts, used=usage.used, limit=usage.limit) if usage else facts
 
 
 def _facts(live: Any, now: datetime, unclosed: frozenset[AlertKind], unsaved: datetime | None) -> Facts:
