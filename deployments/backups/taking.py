@@ -21,12 +21,12 @@ from deployments.journal import Journal, lasting
 from deployments.models import Job
 from deployments.nights import night_of
 from deployments.repository import refuse_without_room
-from deployments.runtimes.base import Instance, Part, Room, Runtime, RuntimeFailure
+from deployments.runtimes.base import Instance, NoRoomLeft, Part, Room, Runtime, RuntimeFailure
 from deployments.states import BackupKind, BackupState
 from environments.models import Environment
 
 HEED_EVERY = 0.5  # seconds
-UNVERIFIED = "There is not enough room on the portal's disk to restore it aside, so that was not tried."
+UNVERIFIED = "There is not enough room to restore it aside, so it was not verified."
 
 
 def make_row(environment: Environment, kind: BackupKind, creator: User | None, name: str, comment: str = "") -> Backup:
@@ -96,10 +96,11 @@ class Taking:
         """Restore the backup aside and look through it; gives what there is to say of that."""
         try:
             refuse_without_room(self.backup.size)
-        except NoRoom:
+            with Bundle(self.backup, Choice.FULL).open() as archive:
+                self.runtime.stage(self.instance, archive, room=Room(reserve=settings.DISK_RESERVE_BYTES))
+        except (NoRoom, NoRoomLeft):
+            # A full disk is when a backup may be wanted most
             return UNVERIFIED
-        with Bundle(self.backup, Choice.FULL).open() as archive:
-            self.runtime.stage(self.instance, archive, room=Room(reserve=settings.DISK_RESERVE_BYTES))
         self.runtime.discard(self.instance)
         self.keep(verified_at=timezone.now())
         return "It can be restored."

@@ -16,6 +16,10 @@ class RuntimeFailure(Exception):
     """The runtime could not do what was asked; the message is a sentence for the person who asked."""
 
 
+class NoRoomLeft(RuntimeFailure):
+    """There was not enough room where the environments' data are."""
+
+
 class InstanceState(StrEnum):
     RUNNING = "running"
     ENDED = "ended"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from deployments.runtimes import commands, files, keeping, sandbox
-from deployments.runtimes.base import RuntimeFailure
+from deployments.runtimes.base import NoRoomLeft, RuntimeFailure
 from deployments.runtimes.commands import Tail
 from deployments.runtimes.keeping import SIGNALS, Kept, become_reaper, in_words
 from deployments.runtimes.layout import CODE, Layout
@@ -116,7 +116,8 @@ class Helper:
             log.warning("What works on the data of %s said: %r", self._mark.name, said[-2000:])
             raise RuntimeFailure(UNSAID.format(ended=_ended(said))) from None
         if not isinstance(facts, dict):
-            raise RuntimeFailure(str(spoken.get("refused") or UNSAID.format(ended=finished["ended"]))[:1000])
+            failure = NoRoomLeft if spoken.get("full") else RuntimeFailure
+            raise failure(str(spoken.get("refused") or UNSAID.format(ended=finished["ended"]))[:1000])
         return facts
 
     def kill(self) -> None:

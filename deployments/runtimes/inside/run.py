@@ -17,6 +17,8 @@ from deployments.runtimes.inside.server import dump
 from deployments.runtimes.inside.staging import Stage
 from deployments.runtimes.inside.words import OWN, PIECE, Refused, shown
 
+NO_ROOM: dict[str, Any] = {"refused": "There is not enough room on the disk.", "full": True}
+
 
 def act(what: str, options: dict[str, Any]) -> dict[str, Any]:
     data = os.environ["DATA_DIR"]
@@ -45,12 +47,15 @@ def main() -> int:
     except Refused as refusal:
         said = {"refused": str(refusal)}
     except sqlite3.Error as error:
-        said = {"refused": f"The database can't be read: {shown(str(error))}."}
+        said = (
+            NO_ROOM
+            if "disk is full" in str(error)
+            else {"refused": f"The database can't be read: {shown(str(error))}."}
+        )
     except MemoryError:
         said = {"refused": "The data need more memory than there is to look through them."}
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        said = {"refused": "There is not enough room on the disk." if full else f"{error.strerror}."}
+        said = NO_ROOM if error.errno in (errno.ENOSPC, errno.EDQUOT) else {"refused": f"{error.strerror}."}
         if error.errno == errno.EFBIG:
             said = {"refused": "A file is larger than an app may write."}
     print("\n" + json.dumps(said), file=sys.stderr, flush=True)
