@@ -19,9 +19,9 @@ from deployments.backups import storing
 from deployments.backups.access import mark_of, need_access
 from deployments.backups.bundle import LARGEST_MANIFEST, SIGNS, Choice, key_in
 from deployments.backups.fitting import misfit, misfit_of_upload
-from deployments.backups.models import COMMENT_LENGTH, Backup
+from deployments.backups.models import COMMENT_LENGTH, Backup, upload_path
 from deployments.backups.taking import make_row
-from deployments.errors import Refused
+from deployments.errors import NoRoom, Refused
 from deployments.flows import Wish, put_in_queue
 from deployments.models import Job
 from deployments.repository import refuse_without_room
@@ -141,9 +141,11 @@ def _keep_upload(environment: Environment, by: Actor, file: Any, comment: str, b
             backup.from_production, backup.production = _origin(environment.app, environment, begin)
             backup.upload.save("upload", file, save=False)
             backup.save()
-    except BaseException:
-        if backup and backup.upload.name:
-            storing.remove([str(backup.upload.name)])
+    except BaseException as error:
+        if backup:
+            storing.remove([upload_path(backup, "")])
+        if storing.is_full(error):
+            raise NoRoom(storing.FULL) from error
         raise
     return backup
 

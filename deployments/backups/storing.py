@@ -62,11 +62,15 @@ def store(name: str, stream: BinaryIO, heed: Callable[[], None]) -> Kept:
         _make_durable(stored)
     except BaseException as error:
         remove([name])
-        full = isinstance(error, NoRoom) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
-        if full:
+        if is_full(error):
             raise Failed(FULL) from error
         raise
     return Kept(stored, incoming.taken, incoming.hash.hexdigest())
+
+
+def is_full(error: BaseException) -> bool:
+    """Say whether an error means that there is no room."""
+    return isinstance(error, NoRoom) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
 
 
 def remove(names: list[str]) -> None:
