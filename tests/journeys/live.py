@@ -4,6 +4,7 @@ import email
 import email.policy
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -74,9 +75,10 @@ class LivePortal:
 
 @dataclass(frozen=True)
 class Filled:
-    """A folder with the demo in it, and its database on PostgreSQL."""
+    """A folder with the demo in it, the ports it was filled for, and its database on PostgreSQL."""
 
     var: Path
+    ports: tuple[str, str]
     database: str | None
 
 
@@ -86,7 +88,7 @@ def filled(var: Path) -> Iterator[Filled]:
     with ExitStack() as stack:
         env = _environment(var) | _database(stack)
         _fill(var, env)
-        yield Filled(var, env.get("DATABASE_URL"))
+        yield Filled(var, _ports(env), env.get("DATABASE_URL"))
 
 
 @contextmanager
@@ -100,8 +102,9 @@ def running(var: Path, like: Filled | None = None, /, **settings: str) -> Iterat
     with ExitStack() as stack:
         env = _environment(var) | _database(stack, like) | settings
         if like:
-            shutil.copytree(like.var, var, dirs_exist_ok=True)
-        _fill(var, env)
+            _copy(like, var, env)
+        else:
+            _fill(var, env)
         log = stack.enter_context((var / "journey.log").open("ab"))
         portal = _start(env, log, "run", start_new_session=True)
         try:
@@ -124,6 +127,18 @@ def _fill(var: Path, env: dict[str, str]) -> None:
     with (var / "journey.log").open("ab") as log:
         if _start(env, log, "demo").wait():
             raise AssertionError(f"The demo could not be filled:\n{_tail(var)}")
+
+
+def _copy(like: Filled, var: Path, env: dict[str, str]) -> None:
+    """Copy what is filled, and give it the new addresses as `manage.py demo` would."""
+    shutil.copytree(like.var, var, dirs_exist_ok=True)
+    ports = dict(zip(like.ports, _ports(env), strict=True))
+    demo = re.sub(r"(?<=localhost:)\d+", lambda port: ports[port.group()], (var / "demo.json").read_text())
+    (var / "demo.json").write_text(demo)
+
+
+def _ports(env: dict[str, str]) -> tuple[str, str]:
+    return env["PORT"], env["APPS_PORT"]
 
 
 def _start(env: dict[str, str], log: IO[bytes], command: str, **options: Any) -> "subprocess.Popen[bytes]":
