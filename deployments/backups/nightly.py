@@ -1,6 +1,7 @@
 """The night's backups, and what expires. Each night is done once, by whichever worker is first."""
 
 import logging
+from collections import Counter
 from datetime import date, timedelta
 from functools import partial
 
@@ -19,7 +20,7 @@ from deployments.errors import AlreadyAsked, Refused
 from deployments.models import Backup, Job, Live, Nightly
 from deployments.nights import begin, done, night_of, pause
 from deployments.removal import stored_in
-from deployments.states import CLOCK, BackupKind, EnvironmentState, JobKind
+from deployments.states import CLOCK, BackupKind, EnvironmentState, JobKind, JobState
 from environments.models import Environment
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 TAKING, REMOVING = "backups", "expired-backups"
 FOLDER = "backups"  # of the storage, in which deployments.backups.models puts them
 AT_ONCE = 2  # nightly backups that wait or run; the other jobs of a night must not wait for all of them
+TRIES = 3  # of a backup in a night, where the worker that makes it ends
 PORTION = 20  # backups removed at one go
 UNKNOWN_AFTER = timedelta(days=1)
 
@@ -50,9 +52,7 @@ def look_after() -> None:
 def _take(night: date) -> bool:
     """Ask for the backups that the night still lacks, a few at a time; say whether it lacks none any more."""
     there = Live.objects.exclude(state=EnvironmentState.EMPTY).values("environment")
-    mine = Backup.objects.filter(kind=BackupKind.NIGHTLY, created_at__gte=timezone.now() - timedelta(days=2))
-    had = {environment for environment, at in mine.values_list("environment", "created_at") if night_of(at) == night}
-    lacking = Environment.objects.filter(pk__in=there).exclude(pk__in=had).order_by("pk")
+    lacking = Environment.objects.filter(pk__in=there).exclude(pk__in=_had(night)).order_by("pk")
     under_way = Job.objects.active().filter(kind=JobKind.BACKUP, via=CLOCK).count()
     for environment in lacking:
         if under_way >= AT_ONCE:
@@ -65,7 +65,18 @@ def _take(night: date) -> bool:
             return False
         except Refused as reason:
             log.info("No nightly backup of %s: %s", environment, reason)
-    return True
+    # Those that are under way may be interrupted
+    return not under_way
+
+
+def _had(night: date) -> list[int]:
+    """List the environments that had their backup of a night, or all their tries: a worker that ends is no failure."""
+    mine = Backup.objects.filter(kind=BackupKind.NIGHTLY, created_at__gte=timezone.now() - timedelta(days=2))
+    tries = Counter[int]()
+    for environment, at, state in mine.values_list("environment", "created_at", "job__state"):
+        if night_of(at) == night:
+            tries[environment] += 1 if state == JobState.INTERRUPTED else TRIES
+    return [environment for environment, count in tries.items() if count >= TRIES]
 
 
 def _remove_expired(most: int) -> bool:

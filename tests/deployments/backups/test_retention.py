@@ -135,6 +135,35 @@ def test_a_night_that_was_missed_is_made_up_for_once(cast: Cast, runtime: FakeRu
     assert Backup.objects.count() == 1
 
 
+def test_a_night_in_which_the_worker_ended_is_made_up_for_a_few_times(cast: Cast, runtime: FakeRuntime) -> None:
+    on(cast, runtime, cast.test)
+    Nightly.objects.create(name=nightly.TAKING, night=date.min)
+    for tried in range(1, nightly.TRIES + 1):
+        nightly.look_after()
+        assert Worker(runtime, "tester").claim()
+        nightly.look_after()
+        assert Backup.objects.count() == tried
+        Worker(runtime, "tester").begin()
+    night(runtime)
+    assert Backup.objects.count() == nightly.TRIES
+    assert not Job.objects.active().exists()
+    with time_machine.travel(timezone.now() + timedelta(days=1)):
+        night(runtime)
+        night(runtime)
+    assert list(Backup.objects.values_list("state", flat=True)) == ["completed", *["failed"] * nightly.TRIES]
+
+
+def test_a_night_whose_first_worker_ended_has_its_backup(cast: Cast, runtime: FakeRuntime) -> None:
+    on(cast, runtime, cast.test)
+    Nightly.objects.create(name=nightly.TAKING, night=date.min)
+    nightly.look_after()
+    assert Worker(runtime, "tester").claim()
+    Worker(runtime, "tester").begin()
+    night(runtime)
+    night(runtime)
+    assert list(Backup.objects.values_list("state", flat=True)) == ["completed", "failed"]
+
+
 def test_an_empty_environment_has_no_nightly_backup(cast: Cast, runtime: FakeRuntime) -> None:
     Nightly.objects.create(name=nightly.TAKING, night=date.min)
     night(runtime)
