@@ -77,6 +77,8 @@ class Gate:
         response = self.get_response(request)
         if response.status_code == 405 and not getattr(response, "content", True):
             return not_this_way(request, response)
+        if response.status_code in (403, 404) and request.method == "GET" and _is_fragment(request):
+            return _load_anew()  # a page that watches would go on showing what it was shown before
         confirmed = getattr(request, CONFIRMED, None)
         if confirmed and not 300 <= response.status_code < 400:
             pending.give_back(confirmed)
@@ -260,8 +262,8 @@ def _is_fragment(request: HttpRequest) -> bool:
 
 def _go(request: HttpRequest, target: str) -> HttpResponse:
     """Redirect; a part of a page that refreshes itself makes the whole page load anew instead."""
-    if _is_fragment(request):
-        response = HttpResponse(status=204)
-        response["HX-Refresh"] = "true"
-        return response
-    return redirect(target)
+    return _load_anew() if _is_fragment(request) else redirect(target)
+
+
+def _load_anew() -> HttpResponse:
+    return HttpResponse(status=204, headers={"HX-Refresh": "true"})

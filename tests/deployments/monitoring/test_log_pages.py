@@ -15,6 +15,7 @@ from accounts.models import Activity, ProductionWindow
 from deployments.monitoring import log_views
 from deployments.monitoring.logs import SHOWN
 from deployments.runtimes import get_runtime
+from environments.models import NodePermission
 from environments.permissions import Permission
 from tests.cast import Cast, signed_in, unlock, unlocked
 from tests.deployments.monitoring.written import empty_logs, folder_of, write
@@ -58,6 +59,10 @@ def cursor(text: str) -> dict[str, str]:
 
 def poll(client: Client, address: str = TEST, **query: str) -> Any:
     return client.get(f"{address}lines/", query, headers=HTMX)
+
+
+def asks_for_a_new_page(answer: Any) -> None:
+    assert (answer.status_code, answer.get("HX-Refresh"), answer.content) == (204, "true", b"")
 
 
 def test_nothing_was_written_yet(alice: Client) -> None:
@@ -200,10 +205,22 @@ def test_a_page_that_follows_production_ends_with_the_window(cast: Cast) -> None
     ProductionWindow.objects.update(ends_at=datetime.now(UTC))
     write(cast.production, "secret")
     for query in ({}, {"pause": "1"}, {"resume": "1"}):
-        answer = poll(alice, PRODUCTION, **at, **query)
-        assert (answer.status_code, answer["HX-Refresh"], answer.content) == (204, "true", b"")
+        asks_for_a_new_page(poll(alice, PRODUCTION, **at, **query))
     day = f"{PRODUCTION}days/{datetime.now(UTC):%Y-%m-%d}/"
     assert alice.get(day)["Location"].startswith("/authenticator/")
+
+
+def test_a_page_that_follows_ends_with_the_right_and_says_which_is_missing(cast: Cast) -> None:
+    write(cast.test, "one")
+    cast.grant(cast.bob, cast.test, Permission.MONITORING)
+    bob = signed_in(cast.bob)
+    at = cursor(page(bob, TEST))
+    NodePermission.objects.filter(membership=cast.membership(cast.bob)).update(granted=False)
+    asks_for_a_new_page(poll(bob, TEST, **at))
+    assert "You need Access to Monitoring" in bob.get(TEST).content.decode()
+    cast.membership(cast.bob).delete()
+    asks_for_a_new_page(poll(bob, TEST, **at))
+    assert bob.get(TEST).status_code == 404
 
 
 def viewed() -> list[str]:
