@@ -22,6 +22,7 @@ _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 _RELATIVE_UNTIL = timedelta(days=7)
 _HASH = re.compile(r"[0-9a-f]{40,}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\S+")
+_MARKED = ("Cc", "Cf", "Zl", "Zp")  # categories of Unicode
 _WAYS = {"shell": "from the command line", "admin": "in the admin", "API": "by the Deploy API"}
 
 
@@ -177,9 +178,9 @@ def one_line(text: object) -> str:
 
 
 def _visible(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf"):
+    if character in "\n\t" or unicodedata.category(character) not in _MARKED:
         return character
-    # SECURITY: ANSI codes and bidirectional overrides would hide or reorder what is written here
+    # SECURITY: ANSI codes, bidirectional overrides and line separators would hide, reorder or make up what is here
     code = ord(character)
     return f"^{chr(code ^ 0x40)}" if code < 0x80 else f"‹U+{code:04X}›"
 

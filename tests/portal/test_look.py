@@ -106,6 +106,7 @@ def test_a_wait_is_never_said_to_be_shorter_than_it_is() -> None:
 def test_control_and_direction_characters_become_visible() -> None:
     assert inert("a\x1b[31mb\x00\x7f") == "a^[[31mb^@^?"
     assert inert("exe.\u202egpj\x9b") == "exe.‹U+202E›gpj‹U+009B›"
+    assert inert("one\u2028two\u2029three") == "one‹U+2028›two‹U+2029›three"
     assert inert("line\n\tnext") == "line\n\tnext"
     assert inert("typed\r\nover\rtyped") == "typed\nover^Mtyped"
 
