@@ -66,7 +66,10 @@ class ReservingUploadHandler(TemporaryFileUploadHandler):
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes | None:
         try:
+            refuse_without_room(len(raw_data))  # others may write meanwhile, and not every upload says how long it is
             super().receive_data_chunk(raw_data, start)
+        except NoRoom:
+            self._pass_over()
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise

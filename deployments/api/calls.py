@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpResponse, JsonResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, re_path
 
 from accounts.guards import declare
+from deployments.api.bodies import chunks_of
 from deployments.api.errors import translated
 from environments.api_access import ApiGuard, ApiGuards, ApiRequest
 from environments.api_errors import ApiRefused, Code, answer_of, error
@@ -139,8 +141,9 @@ def answered(request: Any, answer_it: Callable[[], Answer], refused: Code = Code
 
 def body_of(request: ApiRequest) -> dict[str, Any]:
     """Read the JSON object that a call brings, whatever it says its type is; an empty body is an empty object."""
+    chunks = chunks_of(request, settings.FORM_MAX_BYTES)
     try:
-        text = request.body.decode("utf-8-sig")
+        text = (chunks.read() if chunks else request.body).decode("utf-8-sig")
         value = json.loads(text) if text.strip() else {}
     except (ValueError, RecursionError) as problem:
         raise ApiRefused(Code.INVALID_REQUEST, "The body is not JSON.") from problem

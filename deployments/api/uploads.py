@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.core.files import File
 from django.core.files.uploadhandler import SkipFile
-from django.http.multipartparser import MultiPartParserError
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
+from django.utils.datastructures import MultiValueDict
 
+from deployments.api.bodies import chunks_of
 from deployments.errors import NoRoom
 from deployments.repository import NO_ROOM as NO_ROOM_WORDS
 from deployments.uploads import NO_ROOM, PIECE, ReservingUploadHandler
@@ -35,7 +37,7 @@ def file_of(request: ApiRequest, name: str) -> Iterator[File[bytes]]:
 
 def _of_form(request: ApiRequest) -> File[bytes]:
     try:
-        file = request.FILES.get(FIELD)
+        file = _files_of(request).get(FIELD)
     except MultiPartParserError as problem:
         raise ApiRefused(Code.INVALID_REQUEST, f"The form can't be read. {NO_FILE}") from problem
     except SuspiciousOperation as problem:
@@ -45,6 +47,16 @@ def _of_form(request: ApiRequest) -> File[bytes]:
     if not isinstance(file, File):
         raise ApiRefused(Code.INVALID_REQUEST, NO_FILE)
     return file
+
+
+def _files_of(request: ApiRequest) -> MultiValueDict[str, Any]:
+    chunks = chunks_of(request, settings.PACKAGE_MAX_BYTES + settings.FORM_MAX_BYTES)
+    if chunks is None:
+        return request.FILES
+    # The parser takes a form without a length for an empty one; it reads to the end whatever the number says
+    meta = {**request.META, "CONTENT_LENGTH": "1"}
+    _, files = MultiPartParser(meta, chunks, [ReservingUploadHandler(request)]).parse()
+    return files
 
 
 def _bare(request: ApiRequest, name: str) -> File[bytes]:
@@ -78,10 +90,7 @@ def _complete(handler: ReservingUploadHandler, size: int, announced: int) -> Fil
 
 
 def _body(request: ApiRequest) -> tuple[Callable[[int], bytes], int]:
-    """Give how the body is read, and its length where that is known: `curl -T -` sends it in chunks."""
-    environ: dict[str, Any] = request.META
-    chunked = environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked"
-    if chunked and environ.get("wsgi.input_terminated"):
-        stream: IO[bytes] = environ["wsgi.input"]
-        return stream.read, 0
-    return request.read, int(environ.get("CONTENT_LENGTH") or 0)
+    """Give how the body is read, and its length where that is known."""
+    if chunks := chunks_of(request, settings.PACKAGE_MAX_BYTES):
+        return chunks.read, 0
+    return request.read, int(request.META.get("CONTENT_LENGTH") or 0)
