@@ -54,6 +54,28 @@ def url(name: str, default: str) -> str:
     return value
 
 
+def database_server(name: str) -> str:
+    """Give the URL of one PostgreSQL server, empty where there is none. What it is never stands in a message."""
+    value: str = env.str(name, "")
+    if not value:
+        return ""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        found = conninfo_to_dict(value)
+    except ProgrammingError:
+        found = {}
+    host, number = str(found.get("host", "")), str(found.get("port", "5432"))
+    if not re.fullmatch(r"[^,]+", host) or not number.isdecimal() or not {"user", "dbname"} <= found.keys():
+        example = "postgresql://keeper:password@db.example.org:5432/postgres"
+        raise ImproperlyConfigured(
+            f"{name} has to name one server with role and database, such as {example}. A sign such as @, : or / in the"
+            " password is written as %40, %3A or %2F."
+        )
+    return value
+
+
 def secret(name: str, var: Path, demo: bool) -> str:
     """Give a secret from the environment; the demo makes its own once and keeps it in `var/keys`."""
     return env.str(name, "") or _kept(name, var, demo, lambda: secrets.token_urlsafe(50))

@@ -194,7 +194,7 @@ RUNTIME = "deployments.runtimes.process.ProcessRuntime"
 # Where the portal runs as root, each environment's processes get this user number plus the environment's own
 APPS_FIRST_USER = env.int("APPS_FIRST_USER", 1_900_000_000)
 # A PostgreSQL server on which each environment gets a database of its own, as a role that may make them
-ENVIRONMENT_DATABASE_URL = env.str("ENVIRONMENT_DATABASE_URL", "")
+ENVIRONMENT_DATABASE_URL = read.database_server("ENVIRONMENT_DATABASE_URL")
 APP_MEMORY_BYTES = env.int("APP_MEMORY_BYTES", 2 * 1024**3)
 WORKER_ALIVE = "deployments.worker.is_alive"
 KEYS_FIT = "accounts.keys.fit"

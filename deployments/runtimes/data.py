@@ -50,6 +50,7 @@ class Data:
             return cast(BinaryIO, Taken(self._helper("files", data, options=options)))
         database = self.databases.of(self.environment)
         if database:
+            self.databases.refuse_out_of_reach(self.environment)
             aside = self.databases.aside(database, "staged", staged) if staged else database
             return cast(BinaryIO, Taken(self._helper("dump", data, database=aside)))
         scratch = self._fresh("scratch")

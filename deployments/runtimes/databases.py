@@ -28,6 +28,8 @@ CONNECTIONS = 50  # of a role: two versions side by side with a pool each, and a
 ANSWER_WITHIN = 10  # seconds
 LEFT_WITHIN = 10.0  # seconds for connections of an app that was stopped to be gone
 ENCRYPTED = ("require", "verify-ca", "verify-full")
+# SECURITY: in the database that the portal's role opens an app may have made functions of the names that it calls
+SAFE = "SET search_path = pg_catalog"
 UNREACHABLE = "The PostgreSQL server of the environments does not answer. Tell whoever operates the portal."
 NOT_DONE = "The PostgreSQL server of the environments refused: {reason}. Tell whoever operates the portal."
 NO_SERVER = (
@@ -115,6 +117,7 @@ class Databases:
         if database is None:
             return
         with self._connected() as connection:
+            _join(connection, database.role)
             staged = _aside(database, "staged", number)
             if not _exists(connection, staged):
                 raise RuntimeFailure("There is no database aside that could be switched to.")
@@ -126,6 +129,7 @@ class Databases:
         if database is None:
             return
         with self._connected() as connection:
+            _join(connection, database.role)
             before = _aside(database, "before", number)
             if not _exists(connection, before):
                 return
@@ -139,6 +143,7 @@ class Databases:
         if database is None:
             return
         with self._connected() as connection:
+            _join(connection, database.role)
             for what in ("before", "staged"):
                 _drop(connection, _aside(database, what, number))
 
@@ -148,9 +153,10 @@ class Databases:
         if database is None:
             return
         with self._connected() as connection:
+            _join(connection, database.role)
             for name in _names_like(connection, database.name):
                 _drop(connection, name)
-            connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(database.role)))
+            _drop_role(connection, database.role)
         self._layout.database(environment).unlink(missing_ok=True)
 
     def refuse_out_of_reach(self, environment: int) -> None:
@@ -167,18 +173,17 @@ class Databases:
             row = connection.execute("SELECT pg_database_size(%s)", [database.name]).fetchone()
             return int(row[0]) if row else 0
 
-    def problem(self) -> str:
-        """Say in words why the server is of no use, for whoever operates the portal; empty where it is."""
-        if not self._url:
-            return ""
-        try:
-            with psycopg.connect(self._url, autocommit=True, connect_timeout=ANSWER_WITHIN) as connection:
-                able = connection.execute(
-                    "SELECT rolsuper OR (rolcreatedb AND rolcreaterole) FROM pg_roles WHERE rolname = current_user"
-                ).fetchone()
-        except psycopg.Error as error:
-            return f"The server of ENVIRONMENT_DATABASE_URL can't be used: {_reason(error)}."
-        return "" if able and able[0] else "The role of ENVIRONMENT_DATABASE_URL needs CREATEDB and CREATEROLE."
+    @contextmanager
+    def opened(self) -> "Iterator[psycopg.Connection[Any]]":
+        """Connect as who makes databases; raises psycopg.Error."""
+        with psycopg.connect(self._url, autocommit=True, connect_timeout=ANSWER_WITHIN) as connection:
+            connection.execute(SAFE)
+            yield connection
+
+    @property
+    def are_on_a_server(self) -> bool:
+        """Say whether databases are made on a server from now on."""
+        return bool(self._url)
 
     def _note(self, environment: int) -> Database:
         """SECURITY: the name is nobody's before, so an app never gets a database that the portal did not make."""
@@ -199,12 +204,12 @@ class Databases:
         """Connect as who makes databases; whatever the server says becomes a RuntimeFailure."""
         self._parameters()
         try:
-            with psycopg.connect(self._url, autocommit=True, connect_timeout=ANSWER_WITHIN) as connection:
+            with self.opened() as connection:
                 yield connection
         except psycopg.Error as error:
-            log.warning("The server of the environments' databases: %s", _reason(error))
+            log.warning("The server of the environments' databases: %s", reason(error))
             away = isinstance(error, psycopg.OperationalError) and not error.sqlstate
-            raise RuntimeFailure(UNREACHABLE if away else NOT_DONE.format(reason=_reason(error))) from error
+            raise RuntimeFailure(UNREACHABLE if away else NOT_DONE.format(reason=reason(error))) from error
 
 
 def _aside(database: Database, what: str, number: int) -> str:
@@ -222,9 +227,13 @@ def _exists(connection: "psycopg.Connection[Any]", name: str) -> bool:
     return connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
 
 
+def _has_role(connection: "psycopg.Connection[Any]", role: str) -> bool:
+    return connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone() is not None
+
+
 def _make_role(connection: "psycopg.Connection[Any]", database: Database) -> None:
     role = sql.Identifier(database.role)
-    if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [database.role]).fetchone():
+    if not _has_role(connection, database.role):
         connection.execute(sql.SQL("CREATE ROLE {}").format(role))
     # SECURITY: scrambled here, so that no log of the server has it in clear
     scrambled = connection.pgconn.encrypt_password(
@@ -232,8 +241,16 @@ def _make_role(connection: "psycopg.Connection[Any]", database: Database) -> Non
     ).decode()
     alter = sql.SQL("ALTER ROLE {} LOGIN CONNECTION LIMIT {} PASSWORD {}")
     connection.execute(alter.format(role, sql.Literal(CONNECTIONS), sql.Literal(scrambled)))
-    # Who makes or renames a database for a role has to be a member of it
-    connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
+    _join(connection, database.role)
+
+
+def _join(connection: "psycopg.Connection[Any]", role: str) -> None:
+    """Become a member of a role, as who makes, renames or drops a database for it has to be.
+
+    SECURITY: each time. Up to PostgreSQL 14 a role may put out its members, and would keep what it has for good.
+    """
+    if _has_role(connection, role):
+        connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
 
 
 def _make_database(connection: "psycopg.Connection[Any]", name: str, role: str, like: str = "template0") -> None:
@@ -245,7 +262,24 @@ def _make_database(connection: "psycopg.Connection[Any]", name: str, role: str, 
 
 
 def _drop(connection: "psycopg.Connection[Any]", name: str) -> None:
+    if not _exists(connection, name):
+        return
+    # SECURITY: its owner may have made it a template, which can't be dropped
+    connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(name)))
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _drop_role(connection: "psycopg.Connection[Any]", role: str) -> None:
+    """Drop a role, or shut it where it left something in a database that is none of an environment."""
+    if not _has_role(connection, role):
+        return
+    name = sql.Identifier(role)
+    connection.execute(sql.SQL("DROP OWNED BY {}").format(name))
+    try:
+        connection.execute(sql.SQL("DROP ROLE {}").format(name))
+    except psycopg.errors.DependentObjectsStillExist as error:
+        connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(name))
+        log.warning("The role %s was shut, but can't be dropped: %s", role, error)
 
 
 def _rename(connection: "psycopg.Connection[Any]", name: str, other: str) -> None:
@@ -278,6 +312,6 @@ def _while_free(connection: "psycopg.Connection[Any]", name: str, act: Callable[
             return
 
 
-def _reason(error: psycopg.Error) -> str:
+def reason(error: psycopg.Error) -> str:
     """Give what the server said first, without a full stop."""
     return (str(error).strip().splitlines() or ["nothing was said"])[0].strip().rstrip(".")

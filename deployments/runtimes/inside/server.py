@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from deployments.runtimes.inside.words import PIECE, Refused, Source, shown
+from deployments.runtimes.inside.words import LOCKED_FOR, PIECE, Refused, Source, shown
 
 DUMP = "database.dump"
 BEGIN = b"PGDMP"  # of pg_dump's custom format
@@ -13,8 +13,11 @@ MISSING = "{name} is not installed on the portal's machine. Tell whoever operate
 
 def dump() -> None:
     """Write the database to standard output as it is at one moment, while the app may go on writing."""
-    command = [program("pg_dump"), "--format=custom", "--compress=1", "--no-password"]
+    wait = f"--lock-wait-timeout={int(LOCKED_FOR * 1000)}"
+    command = [program("pg_dump"), "--format=custom", "--compress=1", "--no-password", wait]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    if done.returncode and b"statement timeout" in done.stderr:
+        raise Refused("The app keeps its database locked.")
     if done.returncode:
         raise Refused(f"The database could not be saved: {reason(done.stderr)}.")
 

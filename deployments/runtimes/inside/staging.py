@@ -63,7 +63,7 @@ class Stage:
         self.reserve = reserve
         self.top = os.open(data, FOLDER)
         self.database = False
-        self.has_files = False
+        self.has_files = self.is_part = False
         self.count = self.size = self.since = 0
         self.links: list[tuple[str, str, int]] = []
         self.folders: list[tuple[str, int, int]] = []
@@ -143,7 +143,7 @@ class Stage:
             if member.name in (DATABASE, DUMP):
                 self.take_database(hashed, member.name)
             else:
-                self.has_files = True
+                self.has_files = self.is_part = True
                 self.unpack(hashed)
             if hashed.hexdigest() != parts.pop(member.name):
                 raise refused(member.name, "is damaged: its checksum is wrong")
@@ -154,6 +154,8 @@ class Stage:
         path = checked(member.name)
         if not path:
             return
+        if self.is_part and path in self.own:
+            raise refused(member.name, "is a file where it was saved, and has the place of the database here")
         if member.issym():
             self.note(member.name)
             self.links.append((path, member.linkname, max(0, int(member.mtime))))

@@ -16,6 +16,7 @@ from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
+from deployments.checks import environments_server
 from deployments.runtimes import get_runtime, ports
 from deployments.runtimes.base import RuntimeFailure
 from deployments.runtimes.node import Node, NodeFailure
@@ -35,9 +36,11 @@ class Stopped(BaseException):
 class Command(BaseCommand):
     help = "Runs web server, worker, router and the environments' apps, until Ctrl-C."
 
+    asked_to_stop = False
+
     def handle(self, *args: Any, **options: Any) -> None:
-        signal.signal(signal.SIGINT, _stop)
-        signal.signal(signal.SIGTERM, _stop)
+        signal.signal(signal.SIGINT, self._stop)
+        signal.signal(signal.SIGTERM, self._stop)
         self.check(tags=[Tags.database], databases=["default"])
         connections.close_all()
         node = Node(settings.VAR, settings.APPS_PORT, settings.APPS_DOMAIN, programs())
@@ -59,12 +62,11 @@ class Command(BaseCommand):
         node.start()
         _wait_until_ready(node)
         self.stdout.write(summary())
-        isolation = get_runtime().isolation()
-        for words in filter(None, (isolation.reason, *isolation.gaps)):
+        for words in notes():
             self.stdout.write(f"Note: {words}")
         self.stdout.flush()
         restarts: list[float] = []
-        while True:
+        while not self.asked_to_stop:
             time.sleep(0.5)
             if node.has_ended():
                 restarts = [moment for moment in restarts if moment > time.monotonic() - RESTARTS_WITHIN]
@@ -74,9 +76,9 @@ class Command(BaseCommand):
                 self.stderr.write("supervisord ended unexpectedly; everything is started again.")
                 node.start()
 
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.asked_to_stop = True  # Python drops what is raised while it tidies up, such as after an import
+        raise Stopped
 
 
 def programs() -> list[Program]:
@@ -140,6 +142,13 @@ def _ask_whether_ready() -> tuple[int, str]:
         raise OSError(str(error)) from error
     finally:
         connection.close()
+
+
+def notes() -> list[str]:
+    """Say what an operator has to know of this machine and of the server of the environments' databases."""
+    isolation = get_runtime().isolation()
+    server = [f"{message.msg} {message.hint}" for message in environments_server(None)]
+    return [words for words in (isolation.reason, *isolation.gaps, *server) if words]
 
 
 def summary() -> str:

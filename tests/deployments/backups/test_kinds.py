@@ -16,14 +16,16 @@ from deployments.backups.flows import request_restore, take_in_upload
 from deployments.errors import Refused
 from deployments.models import Backup, Job
 from deployments.runtimes import get_runtime
-from deployments.runtimes.base import Part
+from deployments.runtimes.base import Instance, Part, RuntimeFailure
 from deployments.runtimes.process import ProcessRuntime
 from deployments.states import BackupState, JobState
 from tests.cast import Cast, signed_in
 from tests.deployments.backups.memory import FIRST
 from tests.deployments.backups.stage import backed_up, on, restored, stored_of, work
 from tests.deployments.backups.test_pages import text, upload
+from tests.deployments.backups.test_runtime_data import bundle, entry
 from tests.deployments.fakes import FakeRuntime
+from tests.deployments.node import LocalNode
 
 TEST = "/apps/calc/environments/test/"
 DUMP = b"PGDMP\1 what pg_dump wrote"
@@ -191,3 +193,12 @@ def test_an_upload_of_another_kind_is_refused_at_once(
     assert answer.status_code == 422
     assert "It holds an SQLite database, and that of Test is a database on a PostgreSQL server." in text(answer)
     assert Backup.objects.count() == 1
+
+
+@pytest.mark.parametrize("name", ["database.sqlite3", "./database.sqlite3-wal"])
+def test_a_file_does_not_pass_for_the_database_of_another_kind(node: LocalNode, name: str) -> None:
+    """Where the database is on a server, a file of its name is one like any other."""
+    files = entry(name, content=b"SQLite format 3\0").getvalue()
+    with pytest.raises(RuntimeFailure, match="has the place of the database here"):
+        node.runtime.stage(Instance(1, 7), bundle(None, files))
+    assert node.runtime.aside() == []
