@@ -1,9 +1,12 @@
 """An environment's log: the last lines and what follows them live, older ones page by page, whole days to download."""
 
+import logging
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import wraps
 from itertools import groupby
 from typing import Any
 
@@ -26,6 +29,8 @@ from environments.models import Environment
 from environments.permissions import Permission
 from environments.timeline import day_in_words
 
+log = logging.getLogger(__name__)
+
 ON_PAGE = 2000  # lines that a page which follows keeps; beyond that the oldest go, as fast as new ones come
 MOST_CHUNKS = 150
 SEEN = "logs_seen"
@@ -33,7 +38,24 @@ SEEN_FOR = timedelta(hours=1)
 _SHOWN = re.compile(r"\d{1,9}(\.\d{1,4}){0,200}", re.ASCII)
 
 
+def _in_words(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Say it in words where a log can't be read: its disk fails, or what lies in its place is no file of the portal."""
+
+    @wraps(view)
+    def read(request: AppRequest, app: str, environment: str, **names: str) -> HttpResponseBase:
+        try:
+            return view(request, app, environment, **names)
+        except OSError:
+            log.exception("The log of %s can't be read.", request.environment)
+        if request.htmx:  # type: ignore[attr-defined]
+            return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+        return render(request, "deployments/monitoring/log_unreadable.html", {"active": "logs"}, status=500)
+
+    return read
+
+
 @requires(Permission.MONITORING)
+@_in_words
 @require_safe
 def logs(request: AppRequest, app: str, environment: str) -> HttpResponse:
     """Show the end of the log and follow it, or a page of earlier lines."""
@@ -41,14 +63,16 @@ def logs(request: AppRequest, app: str, environment: str) -> HttpResponse:
     form, asked = LogFilter(request.GET), request.GET
     wanted = form.wanted()
     reader = Reader(request.environment, wanted)
-    live = not (asked.get("before") or asked.get("after"))
-    excerpt = reader.next(asked["after"]) if asked.get("after") else reader.last(asked.get("before", ""))
+    onwards = bool(asked.get("after"))
+    live = not (asked.get("before") or onwards)
+    excerpt = reader.next(asked["after"]) if onwards else reader.last(asked.get("before", ""))
     context = _context(request, wanted, excerpt, _Chunks.first(len(excerpt.lines))) | {
         "live": live,
         "today": datetime.now(UTC).date(),
         "older": _query(wanted, before=excerpt.begin) if excerpt.older else "",
         "newer": _query(wanted, after=excerpt.end) if not live else "",
         "newest": _query(wanted),
+        "onwards": onwards,
         "form": form,
         "active": "logs",
     }
@@ -56,6 +80,7 @@ def logs(request: AppRequest, app: str, environment: str) -> HttpResponse:
 
 
 @requires(Permission.MONITORING)
+@_in_words
 @require_safe
 def lines(request: AppRequest, app: str, environment: str) -> HttpResponse:
     """Give what came since the last answer, for a page that follows; nothing where nothing came.
@@ -78,6 +103,7 @@ def lines(request: AppRequest, app: str, environment: str) -> HttpResponse:
 
 
 @requires(Permission.MONITORING)
+@_in_words
 @require_safe
 def archive(request: AppRequest, app: str, environment: str) -> HttpResponse:
     """List the days of which a log is kept."""
@@ -91,6 +117,7 @@ def archive(request: AppRequest, app: str, environment: str) -> HttpResponse:
 
 
 @requires(Permission.MONITORING)
+@_in_words
 @require_safe
 def download(request: AppRequest, app: str, environment: str, day: str) -> HttpResponseBase:
     """Give the log of one UTC day, piece by piece."""

@@ -7,6 +7,7 @@ stay beside, so that the last hours can be read from the end without unpacking a
 import contextlib
 import gzip
 import io
+import logging
 import os
 import re
 import shutil
@@ -19,6 +20,8 @@ from typing import BinaryIO
 from deployments.runtimes import files
 from deployments.runtimes.base import LogDay, LogPart
 from deployments.runtimes.lines import name_of, pieces
+
+logger = logging.getLogger(__name__)
 
 ARCHIVE = re.compile(r"(\d{4}-\d\d-\d\d)\.log\.gz", re.ASCII)
 CURSOR = re.compile(r"(\d{4}-\d\d-\d\d)\.([1-9]\d{0,8})\.(\d{1,15})", re.ASCII)
@@ -242,6 +245,8 @@ def keep_all(root: Path, locks: Path, kept: int, most: int) -> None:
         if lock is not None:
             try:
                 log.keep(kept, most)
+            except OSError as failure:  # of one environment; those of the others are kept all the same
+                logger.warning("The log of environment %s could not be kept: %s", environment, failure)
             finally:
                 os.close(lock)
 

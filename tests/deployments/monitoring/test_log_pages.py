@@ -4,6 +4,7 @@ import gzip
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import html5lib
@@ -117,6 +118,33 @@ def test_without_javascript_there_are_older_and_newer_lines(cast: Cast, alice: C
     assert lines(page(alice, link(first, "Newer"))) == every[50 : SHOWN + 50]
     assert lines(page(alice, link(first, "Jump to the end"))) == every[-SHOWN:]
     assert "Show newer lines" in last
+    end = page(alice, link(page(alice, link(middle, "Newer")), "Newer"))
+    assert "This is the end of the log as it is now." in end
+    assert f'href="{TEST}?"' in end
+
+
+def test_what_is_looked_for_is_found_however_far_back_or_on(
+    cast: Cast, alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, most in (("SEARCHED", 8192), ("READ", 4096), ("READ_MORE", 4096)):
+        monkeypatch.setattr(f"deployments.monitoring.logs.{name}", most)
+    write(cast.test, "needle", *["straw"] * 1000)
+    text, looked = page(alice, q="needle"), 0
+    while not lines(text) and looked < 20:
+        text, looked = page(alice, further(text, "back")), looked + 1
+    assert (lines(text), looked > 1) == (["needle"], True)
+
+    write(cast.test, "other needle")
+    text, looked = page(alice, link(text, "Newer")), 0
+    while not lines(text) and looked < 20:
+        text, looked = page(alice, further(text, "on")), looked + 1
+    assert (lines(text), looked > 1) == (["other needle"], True)
+
+
+def further(text: str, direction: str) -> str:
+    found = re.search(rf'<a href="\?([^"]*)">Look further {direction}</a>', text)
+    assert found
+    return TEST + "?" + found[1].replace("&amp;", "&")
 
 
 def test_a_page_that_follows_goes_on_where_it_was(cast: Cast, alice: Client) -> None:
@@ -221,6 +249,22 @@ def test_a_page_that_follows_ends_with_the_right_and_says_which_is_missing(cast:
     cast.membership(cast.bob).delete()
     asks_for_a_new_page(poll(bob, TEST, **at))
     assert bob.get(TEST).status_code == 404
+
+
+@pytest.mark.parametrize("planted", ["link", "folder"])
+def test_what_is_no_log_is_said_in_words(cast: Cast, alice: Client, tmp_path: Path, planted: str) -> None:
+    write(cast.test, "one")
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    at, piece = cursor(page(alice)), folder_of(cast.test) / f"{today}.1.log"
+    piece.unlink()
+    (tmp_path / "secret").write_text(f"{today}T00:00:00.000Z 1 secret\n" * 9)
+    piece.symlink_to(tmp_path / "secret") if planted == "link" else piece.mkdir()
+    for address in (TEST, f"{TEST}days/{today}/"):
+        answer = alice.get(address)
+        text = answer.content.decode()
+        assert (answer.status_code, "The log can’t be read" in text, "secret" in text) == (500, True, False)
+    assert "Download" in page(alice, f"{TEST}days/")
+    asks_for_a_new_page(poll(alice, **at))
 
 
 def viewed() -> list[str]:

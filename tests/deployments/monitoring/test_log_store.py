@@ -337,6 +337,18 @@ def test_a_log_that_is_too_large_loses_its_oldest(folder: Path, small_pieces: No
     assert said(b"".join(forwards(log, MOST)))[-1] == b"goes on"
 
 
+def test_a_log_that_cannot_be_kept_keeps_no_other_from_being_kept(tmp_path: Path) -> None:
+    for number in ("1", "2"):
+        folder = tmp_path / "days" / number
+        folder.mkdir(parents=True)
+        (folder / "2026-05-02.1.log").write_text("one\n")
+    (tmp_path / "days/1/2026-05-02.1.log").unlink()
+    (tmp_path / "days/1/2026-05-02.1.log").symlink_to("/etc/passwd")
+    keep_all(tmp_path / "days", tmp_path, 9999, GIB)
+    assert (tmp_path / "days/2/2026-05-02.log.gz").exists()
+    assert not (tmp_path / "days/1/2026-05-02.log.gz").exists()
+
+
 def test_only_one_worker_keeps_a_log_at_a_time(tmp_path: Path) -> None:
     from deployments.runtimes import files
 
