@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
@@ -84,11 +85,11 @@ def metrics_page(request: AppRequest, app: str, environment: str) -> HttpRespons
 
 def _shown(environment: Environment, series: Series, wanted: Range) -> list[Shown]:
     rows = series.grouped(wanted.rows_of)
-    moments = [_short(rows.moment(place), wanted, whole=True) for place in range(len(rows.stretches))]
+    moments = [escape(_short(rows.moment(place), wanted, whole=True)) for place in range(len(rows.stretches))]
     return [_show(picture, picture.bound(environment), series, rows, moments) for picture in PICTURES]
 
 
-def _show(picture: Picture, bound: str, series: Series, rows: Series, moments: list[str]) -> Shown:
+def _show(picture: Picture, bound: str, series: Series, rows: Series, moments: list[SafeString]) -> Shown:
     lines = [Line(column.name, series.values(column.value), column.kind) for column in picture.columns]
     drawing = draw(lines, picture.words, picture.base)
     now = [f"{line.name.lower()} {picture.words(last)}" for line in lines if (last := _last(line.values)) is not None]
@@ -110,18 +111,13 @@ def _spans(texts: Iterable[str]) -> SafeString:
     return format_html_join("", "<span>{}</span>", ((text,) for text in texts))
 
 
-def _table(picture: Picture, rows: Series, moments: list[str]) -> SafeString:
-    """Write the rows, newest first."""
-    cells = [rows.values(column.value) for column in picture.columns]
-    return format_html_join(
-        "",
-        f'<tr><th scope="row">{{}}</th>{"<td>{}</td>" * len(cells)}</tr>',
-        (
-            (moments[place], *(_word(picture, each[place]) for each in cells))
-            for place in reversed(range(len(moments)))
-            if rows.stretches[place]
-        ),
-    )
+def _table(picture: Picture, rows: Series, moments: list[SafeString]) -> SafeString:
+    """Write the rows, newest first, and all at once: one by one they take twice as long."""
+    columns = [rows.values(column.value) for column in picture.columns]
+    places = [place for place in reversed(range(len(moments))) if rows.stretches[place]]
+    row = f'<tr><th scope="row">{{}}</th>{"<td>{}</td>" * len(columns)}</tr>'
+    cells = [(moments[place], *(_word(picture, each[place]) for each in columns)) for place in places]
+    return format_html(row * len(places), *chain.from_iterable(cells))
 
 
 def _word(picture: Picture, value: float | None) -> str:
