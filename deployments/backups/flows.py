@@ -122,8 +122,22 @@ def note_download(backup: Backup, by: Actor, choice: Choice, resumed: bool) -> N
 def _add(environment: Environment, job: Job, kind: BackupKind, creator: User | None, comment: str) -> Backup:
     backup = make_row(environment, kind, creator, creator.name if creator else THE_PORTAL, comment[:COMMENT_LENGTH])
     backup.job, backup.environment = job, environment
-    backup.save(update_fields=["job"])
+    backup.from_production, backup.production = _mark_by_then(backup)
+    backup.save(update_fields=["job", "from_production", "production"])
     return backup
+
+
+def _mark_by_then(backup: Backup) -> tuple[bool, Environment | None]:
+    """Say what `mark_of` will when it is the backup's turn.
+
+    SECURITY: a restore of production's data that is before it brings them, and who waits behind it would get at them
+    without the right and the code. Where that restore fails, the backup is guarded for nothing.
+    """
+    restores = Job.objects.active().filter(environment=backup.environment, restores__from_production=True)
+    before = restores.select_related("restores__production").order_by("pk").last()
+    if before and before.restores:
+        return True, before.restores.production
+    return mark_of(backup.environment)  # read after that: one that has just ended has left its mark
 
 
 def _may_be_data(begin: bytes) -> bool:
