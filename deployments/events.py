@@ -14,13 +14,13 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from deployments.execution import spec_of
 from deployments.journal import OUTPUT_LENGTH, lasting
 from deployments.manifests import ScheduledEvent
 from deployments.models import EventClock, EventRun, Live
 from deployments.models import Worker as WorkerRow
 from deployments.option_flows import read, started_with
 from deployments.options import Options
+from deployments.releases import spec_of
 from deployments.runtimes.base import Instance, Runtime, RuntimeFailure
 from deployments.schedules import next_after, next_interval
 from deployments.states import EnvironmentState, RunState

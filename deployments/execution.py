@@ -1,18 +1,15 @@
 """Carries out one job, step by step, with the runtime's help."""
 
-import errno
 import logging
 import time
 from collections.abc import Callable
-from typing import BinaryIO, cast
-from uuid import UUID
+from typing import cast
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import API
-from accounts.models import ProductionWindow
 from deployments.backups.settling import settle
 from deployments.backups.taking import Taking, make_row_for
 from deployments.endings import Cancelled, Failed, Leaving
@@ -22,11 +19,11 @@ from deployments.journal import CancelAsked, Journal, Lost, asker_of, lasting
 from deployments.models import Job, Live, Package, ProductionData, Watch
 from deployments.option_flows import adopt, keep_for, saved_since, started_with, stored, used_by
 from deployments.options import Options
-from deployments.packages import PackageRefused, digest
-from deployments.runtimes.base import Instance, InstanceState, Runtime, RuntimeFailure, Spec
-from deployments.states import CLOCK, BackupKind, EnvironmentState, JobKind, JobState, StepName, steps_of
-from environments.access import may
-from environments.api_keys import still_carries
+from deployments.packages import digest
+from deployments.releases import FULL, open_archive, spec_of, unpack
+from deployments.rights import refuse_without_rights
+from deployments.runtimes.base import Instance, InstanceState, Runtime, RuntimeFailure
+from deployments.states import BackupKind, EnvironmentState, JobKind, JobState, StepName, steps_of
 from environments.models import Environment
 from environments.permissions import Permission
 
@@ -34,7 +31,6 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two health checks
 ANSWER_WITHIN = 5.0  # seconds that one health check may take
-FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_ROOM = "There is not enough room on the portal's disk. Tell whoever operates the portal."
 UNEXPECTED = "Something went wrong in the portal itself; its log says more."
 
@@ -147,7 +143,7 @@ class Execution:
         return what_runs(lasting(lambda: _live(self.job)))
 
     def _check(self) -> None:
-        lasting(self._check_rights)
+        lasting(lambda: refuse_without_rights(self.job, self._needs()))
         lasting(lambda: settle(self.runtime, self.environment.pk, but=self.job.number))
         live = lasting(lambda: _live(self.job))
         state = EnvironmentState(live.state) if live else EnvironmentState.EMPTY
@@ -195,23 +191,6 @@ class Execution:
             return "It is unpacked here already."
         return None
 
-    def _check_rights(self) -> None:
-        """SECURITY: what was true when the job was asked for may not be true any more (PORTAL, gate, 11)."""
-        job = self.job
-        if job.via == CLOCK:
-            return
-        if job.window and not _still_trusted(job.window):
-            raise Cancelled(f"No longer permitted: the production access of {job.asker_name} was withdrawn.")
-        for environment, permission in self._needs():
-            where = environment.name
-            if job.asked_by is None or not may(job.asked_by, environment, permission):
-                raise Cancelled(f"No longer permitted: {job.asker_name} has no {permission.label} on {where} now.")
-            if environment.is_production and job.via == "browser" and job.window is None:
-                # Support made it production while the job waited
-                raise Cancelled(f"No longer permitted: {where} is production now, and no code was entered for this.")
-            if job.via == API and not still_carries(job.api_key_id, environment):
-                raise Cancelled(f"No longer permitted: the API key {job.key_name} was revoked or has lost its rights.")
-
     def _needs(self) -> list[tuple[Environment, Permission]]:
         """List what whoever asked for it must be permitted when it begins."""
         return [(self.environment, Permission.TRANSPORT)]
@@ -227,7 +206,7 @@ class Execution:
         if self.job.is_roll_back and self.runtime.has_release(package.sha256):
             # Its archive was checked when it was unpacked; the way back needs it no more
             return
-        with _archive(package) as archive:
+        with open_archive(package) as archive:
             found = digest(archive)
         if found != package.sha256:
             raise Failed(f"The stored file of {package} is damaged. Upload the package again.")
@@ -358,26 +337,6 @@ class Execution:
                 return
 
 
-def unpack(runtime: Runtime, package: Package) -> None:
-    """Unpack a package where it is not; raises Failed or RuntimeFailure with a sentence."""
-    if runtime.has_release(package.sha256):
-        return
-    try:
-        with _archive(package) as archive:
-            runtime.prepare(package.sha256, archive)
-    except PackageRefused as refusal:
-        raise Failed(refusal.reason) from refusal
-    except OSError as error:
-        if error.errno in FULL:
-            raise Failed(f"There is not enough room on the disk to unpack {package}.") from error
-        raise
-
-
-def spec_of(instance: Instance, package: Package, host: str, options: Options) -> Spec:
-    contents = package.contents
-    return Spec(instance, package.sha256, contents.web, options.variables_for(contents), host)
-
-
 def what_runs(live: Live | None) -> str:
     """Say in a sentence what is on an environment."""
     if live is None or live.state == EnvironmentState.EMPTY:
@@ -387,19 +346,3 @@ def what_runs(live: Live | None) -> str:
 
 def _live(job: Job) -> Live | None:
     return Live.objects.filter(environment=job.environment_id).select_related("package").first()
-
-
-def _still_trusted(key: UUID) -> bool:
-    """Say whether the window was neither ended for cause nor lost its authenticator; run out or closed is fine."""
-    window = ProductionWindow.objects.filter(pk=key).select_related("authenticator").first()
-    if window is None or window.ended_why in ProductionWindow.FOR_CAUSE:
-        return False
-    authenticator = window.authenticator
-    return bool(authenticator and authenticator.confirmed and not authenticator.blocked_at)
-
-
-def _archive(package: Package) -> BinaryIO:
-    try:
-        return cast(BinaryIO, package.file.storage.open(str(package.file.name), "rb"))
-    except OSError as error:
-        raise Failed(f"The stored file of {package} can't be read. Upload the package again.") from error

@@ -9,9 +9,9 @@ from django.db import transaction
 
 from deployments.backups.settling import settle_others
 from deployments.endings import Failed
-from deployments.execution import spec_of, unpack
 from deployments.models import Job, Live
 from deployments.option_flows import started_with
+from deployments.releases import spec_of, unpack
 from deployments.runtimes.base import Instance, InstanceState, Runtime, RuntimeFailure
 from deployments.states import EnvironmentState, JobState
 
