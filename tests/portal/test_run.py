@@ -1,5 +1,6 @@
 """`manage.py run` as an operator meets it: real web server, worker and router, in a folder of its own."""
 
+import contextlib
 import json
 import os
 import signal
@@ -122,6 +123,34 @@ def test_nothing_outlives_it_when_it_is_killed(run: Run) -> None:
     started = run.everything()
     run.end(signal.SIGKILL)
     wait_until(lambda: not [pid for pid in started if processes.is_alive(pid)], 15)
+
+
+def test_ctrl_c_ends_it_though_python_dropped_the_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    from portal.management.commands import run
+
+    class Node:
+        def is_running_elsewhere(self) -> bool:
+            return True
+
+        def start(self) -> None:
+            with contextlib.suppress(run.Stopped):  # as Python does in what it calls after an import
+                signal.raise_signal(signal.SIGINT)
+
+        def has_ended(self) -> bool:
+            raise AssertionError("It goes on.")
+
+        def stop(self) -> None:
+            pass
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(run, "Node", lambda *_: Node())
+    monkeypatch.setattr(run, "_wait_until_ready", lambda node: None)
+    monkeypatch.setattr(run.Command, "check", lambda *_, **__: None)
+    try:
+        run.Command().handle()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_it_says_which_port_is_taken_and_what_to_do(environment: dict[str, str], tmp_path: Path) -> None:
