@@ -27,6 +27,27 @@ class AlertKind(TextChoices):
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where to look first: the name of a page of the environment, what its link says, how its address ends."""
+
+    page: str
+    label: str
+    query: str = ""
+
+
+_LOG, _METRICS = Place("deployments:logs", "Open its log"), Place("deployments:metrics", "Open its metrics")
+PLACES: dict[AlertKind, Place] = {
+    AlertKind.OFFLINE: _LOG,
+    AlertKind.RESTARTS: _LOG,
+    AlertKind.UNHEALTHY: _LOG,
+    AlertKind.LOGGED: Place("deployments:logs", "Open its critical lines", "?level=critical"),
+    AlertKind.STORAGE: _METRICS,
+    AlertKind.SLOW: _METRICS,
+    AlertKind.BACKUP: Place("deployments:backups", "Open its backups"),
+}
+
+
+@dataclass(frozen=True)
 class Patience:
     """How long something must be true before anybody is told, and be over before they are told of that.
 

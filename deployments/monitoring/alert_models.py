@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
-from deployments.monitoring.alert_kinds import AlertKind
+from deployments.monitoring.alert_kinds import PLACES, AlertKind, Place
 from deployments.monitoring.alerts import Verdict
 from deployments.runtimes.base import Stored
 from environments.models import Environment
@@ -55,6 +55,11 @@ class Alert(models.Model):
     @property
     def is_open(self) -> bool:
         return self.opened_at is not None and self.closed_at is None
+
+    @property
+    def place(self) -> Place:
+        """Where to look first."""
+        return PLACES[AlertKind(self.kind)]
 
     @property
     def lasted(self) -> timedelta:

@@ -141,7 +141,7 @@ def logged(facts: Facts) -> Finding | None:
     return Finding(
         AlertKind.LOGGED,
         "It wrote a line of the level CRITICAL to its log.",
-        "Read that line in its log; the filter shows only lines of the level Critical.",
+        "Read that line in its log, and what came before it.",
         facts.critical_at,
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 WIDTH, HEIGHT = 1000, 100
 LEAST = 1e-9  # what is less is nothing
 STEPS = (1, 2, 2.5, 5, 10)
+DASH = 4  # units to each side of a value that stands alone, which would be a speck else
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,13 @@ class Drawing:
 def draw(lines: Sequence[Line], words: Callable[[float], str], base: float = 10) -> Drawing:
     """Draw lines in one picture from zero to a round number above all of them.
 
-    `words` writes a value; `base` is 1024 for bytes, whose round numbers are others.
+    `words` writes a value; `base` is 1024 for bytes, whose round numbers are others. A line that is zero all the time
+    is not drawn over the first one: the colour of errors would run along the bottom where there are none.
     """
     most = max((value for line in lines for value in line.values if value is not None), default=0.0)
     top = ceiling(most, base)
-    paths = [Path(line.name, line.kind, path_of(line.values, top)) for line in lines]
+    shown = [line.values if place == 0 or any(line.values) else () for place, line in enumerate(lines)]
+    paths = [Path(line.name, line.kind, path_of(values, top)) for line, values in zip(lines, shown, strict=True)]
     return Drawing(paths, [words(top), words(top / 2), words(0)])
 
 
@@ -59,7 +62,7 @@ def ceiling(value: float, base: float = 10) -> float:
 
 
 def path_of(values: Sequence[float | None], top: float) -> str:
-    """Give an SVG path in whole units: a line through the values, broken where there is none; one alone is a dot."""
+    """Give an SVG path in whole units: a line through the values, broken where there is none; one alone is a dash."""
     wide, high = WIDTH / (len(values) or 1), HEIGHT / top
     parts: list[str] = []
     before: tuple[int, int] | None = None
@@ -70,7 +73,7 @@ def path_of(values: Sequence[float | None], top: float) -> str:
         x, y = round(wide * (place + 0.5)), HEIGHT - round(high * value)
         if before is None:
             alone = place + 1 == len(values) or values[place + 1] is None
-            parts.append(f"M{x} {y}h0" if alone else f"M{x} {y}")
+            parts.append(f"M{x - DASH} {y}h{2 * DASH}" if alone else f"M{x} {y}")
         else:
             parts.append(f"l{x - before[0]} {y - before[1]}")
         before = x, y

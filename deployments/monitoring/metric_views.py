@@ -29,11 +29,15 @@ Value = Callable[[Stretch], float | None]
 
 @dataclass(frozen=True)
 class Column:
-    """One line of a picture and the column of its table."""
+    """One line of a picture and the column of its table; `lasts` until it is found out anew."""
 
     name: str
     value: Value
     kind: str = "a"
+    lasts: bool = False
+
+    def of(self, series: Series) -> list[float | None]:
+        return series.carried(self.value) if self.lasts else series.values(self.value)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def _shown(environment: Environment, series: Series, wanted: Range) -> list[Show
 
 
 def _show(picture: Picture, bound: str, series: Series, rows: Series, moments: list[SafeString]) -> Shown:
-    lines = [Line(column.name, series.values(column.value), column.kind) for column in picture.columns]
+    lines = [Line(column.name, column.of(series), column.kind) for column in picture.columns]
     drawing = draw(lines, picture.words, picture.base)
     now = [f"{line.name.lower()} {picture.words(last)}" for line in lines if (last := _last(line.values)) is not None]
     return Shown(
@@ -113,7 +117,7 @@ def _spans(texts: Iterable[str]) -> SafeString:
 
 def _table(picture: Picture, rows: Series, moments: list[SafeString]) -> SafeString:
     """Write the rows, newest first, and all at once: one by one they take twice as long."""
-    columns = [rows.values(column.value) for column in picture.columns]
+    columns = [column.of(rows) for column in picture.columns]
     places = [place for place in reversed(range(len(moments))) if rows.stretches[place]]
     row = f'<tr><th scope="row">{{}}</th>{"<td>{}</td>" * len(columns)}</tr>'
     cells = [(moments[place], *(_word(picture, each[place]) for each in columns)) for place in places]
@@ -136,7 +140,11 @@ def _short(at: datetime, wanted: Range, whole: bool = False) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+    if value >= 10 or value == int(value):
+        return f"{value:,.0f}"
+    if value >= 1:
+        return f"{value:.1f}"
+    return f"{value:.2g}" if value >= 0.001 else "less than 0.001"
 
 
 def _percent(value: float) -> str:
@@ -188,7 +196,7 @@ PICTURES = [
     ),
     Picture(
         "Health check",
-        "How long the app takes to say that it is well, every 15 seconds",
+        "How long the app takes to say that it is well",
         [
             Column("Mean", lambda stretch: stretch.check_mean, "a"),
             Column("Slowest", lambda stretch: stretch.check_worst, "b"),
@@ -207,7 +215,14 @@ PICTURES = [
         1024,
         _most_memory,
     ),
-    Picture("Storage", "Files and database", [Column("Used", lambda stretch: stretch.storage)], _bytes, 1024, _room),
+    Picture(
+        "Storage",
+        "Files and database",
+        [Column("Used", lambda stretch: stretch.storage, lasts=True)],
+        _bytes,
+        1024,
+        _room,
+    ),
     Picture(
         "Restarts and failed checks",
         "The app ended by itself and was started again, or was not well",

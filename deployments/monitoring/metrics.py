@@ -111,6 +111,16 @@ class Series:
     def values(self, of: Callable[[Stretch], float | None]) -> list[float | None]:
         return [of(each) if each else None for each in self.stretches]
 
+    def carried(self, of: Callable[[Stretch], float | None]) -> list[float | None]:
+        """Give values of what is found out less often than the rest: it is as it was until it is found out anew."""
+        found: list[float | None] = []
+        last: float | None = None
+        for each in self.stretches:
+            value = of(each) if each else None
+            last = last if value is None else value
+            found.append(last if each else None)
+        return found
+
     def grouped(self, size: int) -> "Series":
         """Give a series with `size` stretches in one."""
         groups = [self.stretches[place : place + size] for place in range(0, len(self.stretches), size)]

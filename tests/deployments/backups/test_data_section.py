@@ -48,7 +48,7 @@ def rows(client: Any) -> dict[str, tuple[str, str]]:
     html = client.get(PAGE).content.decode()
     section = re.search(r'<section class="panel" aria-labelledby="data">(.*?)</section>', html, re.S)
     assert section, "there is no such section"
-    found = re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td><td [^>]*>(.*?)</td>', section[1], re.S)
+    found = re.findall(r'<th scope="row">(.*?)<br>(.*?)</th><td [^>]*>(.*?)</td>', section[1], re.S)
     return {name: (re.sub("<.*?>", "", what), re.sub("<.*?>", "", size)) for name, what, size in found}
 
 

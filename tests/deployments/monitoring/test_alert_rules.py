@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.monitoring.alert_kinds import PATIENCE, AlertKind
+from deployments.monitoring.alert_kinds import PATIENCE, PLACES, AlertKind
 from deployments.monitoring.alerts import RULES, Check, Facts, Verdict, findings
 from portal.looks import look
 
@@ -108,6 +108,7 @@ def test_storage_stays_full_until_there_is_room_again() -> None:
 def test_every_kind_has_a_rule_a_patience_and_a_look_with_a_word() -> None:
     assert len(RULES) == len(AlertKind)
     assert set(PATIENCE) == set(AlertKind)
+    assert set(PLACES) == set(AlertKind)
     for kind in AlertKind:
         assert look(kind).hue in ("warning", "critical")
         assert look(kind).word != look("no such state").word

@@ -586,6 +586,19 @@ def test_the_page_lists_what_is_open_and_what_was(cast: Cast) -> None:
     assert "Read it." not in over
 
 
+@pytest.mark.parametrize("kind", AlertKind)
+def test_each_leads_to_the_page_on_which_to_look_first(cast: Cast, running: Environment, kind: AlertKind) -> None:
+    open_on(running, Finding(kind, "It is so.", "Look."))
+    alert = Alert.objects.get()
+    Alert.objects.update(opened_at=timezone.now())
+    alice = signed_in(cast.alice)
+    for address in ("/apps/calc/alerts/", "/apps/calc/environments/test/"):
+        found = re.search(rf'<a href="([^"]*)">{alert.place.label}</a>', alice.get(address).content.decode())
+        assert found
+        assert alice.get(found[1]).status_code == 200
+        assert ("level=critical" in found[1]) is (kind is AlertKind.LOGGED)
+
+
 def test_what_they_say_of_production_waits_for_a_code(cast: Cast) -> None:
     open_on(cast.production)
     html = signed_in(cast.bob).get("/apps/calc/alerts/").content.decode()

@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.monitoring.charts import HEIGHT, WIDTH, Line, ceiling, draw, path_of
+from deployments.monitoring.charts import DASH, HEIGHT, WIDTH, Line, ceiling, draw, path_of
 from deployments.monitoring.metrics import Series, Stretch
 from deployments.runtimes.base import QUICKER_THAN
 from tests.deployments.monitoring.test_log_store import NOON
 
-MOVE = re.compile(r"([Ml])(-?\d+)(?: |(?=-))(-?\d+)(h0)?")
+MOVE = re.compile(r"([Ml])(-?\d+)(?: |(?=-))(-?\d+)(h8)?")
 
 
 def points(path: str) -> list[list[tuple[int, int]]]:
     """Read a path back: the pieces of the line, each with its points."""
     pieces: list[list[tuple[int, int]]] = []
     assert MOVE.sub("", path) == ""
-    for kind, x, y, _ in MOVE.findall(path):
+    for kind, x, y, alone in MOVE.findall(path):
         if kind == "M":
-            pieces.append([(int(x), int(y))])
+            pieces.append([(int(x) + (DASH if alone else 0), int(y))])
         else:
             pieces[-1].append((pieces[-1][-1][0] + int(x), pieces[-1][-1][1] + int(y)))
     return pieces
@@ -29,7 +29,7 @@ def points(path: str) -> list[list[tuple[int, int]]]:
 
 def test_a_line_rises_with_its_values_and_breaks_where_there_is_none() -> None:
     assert points(path_of([0, 5, None, 10, None], 10)) == [[(100, 100), (300, 50)], [(700, 0)]]
-    assert path_of([None, 10], 10) == "M750 0h0"
+    assert path_of([None, 10], 10) == "M746 0h8"
     assert path_of([None, None], 1) == ""
 
 
@@ -72,6 +72,17 @@ def test_all_lines_of_a_picture_have_one_measure() -> None:
     assert drawing.ticks == ["10.0", "5.0", "0"]
     assert [(path.name, path.kind) for path in drawing.paths] == [("a", "a"), ("b", "b")]
     assert points(drawing.paths[0].path)[0][1] == (750, 80)
+
+
+def test_a_line_of_nothing_is_not_drawn_over_the_others() -> None:
+    drawing = draw([Line("2xx", [0, 0]), Line("4xx", [0, 3], "c"), Line("5xx", [0, None], "d")], str)
+    assert [bool(path.path) for path in drawing.paths] == [True, True, False]
+
+
+def test_what_is_counted_now_and_then_goes_on_in_between() -> None:
+    there = Stretch(storage=7)
+    series = Series(NOON, 60, [Stretch(), there, Stretch(), None, Stretch(), Stretch(storage=9)])
+    assert series.carried(lambda stretch: stretch.storage) == [None, 7, 7, None, 7, 9]
 
 
 def test_stretches_add_up_to_longer_ones() -> None:
