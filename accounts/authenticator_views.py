@@ -33,7 +33,7 @@ def code(request: PortalRequest) -> HttpResponse:
     authenticator = authenticators.confirmed(request.user)
     if authenticator is None:
         return redirect(f"{reverse('accounts:set_up')}?{query_of(request)}")
-    context = _context(request, form, authenticator)
+    context = _context(request, form, authenticator) | {"onward": _onward(request)}
     return render(request, "accounts/code.html", context, status=_status(request, context))
 
 
@@ -132,6 +132,10 @@ def offer_again(request: HttpRequest, reason: str = "") -> HttpResponse:
     """
     own_addresses = {f"{request.scheme}://{request.get_host()}", *settings.CSRF_TRUSTED_ORIGINS}
     own = request.headers.get("Origin") in own_addresses
+    if own and request.user.is_authenticated and request.path == reverse("accounts:sign_in"):
+        # Signed in meanwhile, in another tab: there is nothing left to do
+        messages.info(request, f"You are signed in as {request.user.name} already.")
+        return redirect(safe_next(request))
     if not (own and request.user.is_authenticated and request.method == "POST" and not request.FILES):
         refusals.note(request, "a form from elsewhere, or from before signing in")
         return render(request, "403_csrf.html", status=403)
@@ -187,5 +191,9 @@ def query_of(request: HttpRequest) -> str:
 
 def go_on(request: PortalRequest) -> HttpResponse:
     """Lead on from a code: to the confirmation of what waits, else to the page that was asked for."""
+    return mark(request, redirect(_onward(request)))
+
+
+def _onward(request: PortalRequest) -> str:
     kept = pending.find(request, request.GET.get("waiting", ""))
-    return mark(request, redirect("accounts:carry_on", waiting=kept.pk) if kept else redirect(safe_next(request)))
+    return reverse("accounts:carry_on", args=[kept.pk]) if kept else safe_next(request)

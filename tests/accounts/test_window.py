@@ -78,6 +78,17 @@ def test_a_new_code_starts_a_new_eight_hours(cast: Cast) -> None:
     assert ProductionWindow.objects.filter(ended_at=None).count() == 1
 
 
+def test_with_an_open_window_the_code_page_says_so_and_leads_on(cast: Cast) -> None:
+    client = signed_in(cast.alice)
+    page = f"/authenticator/?next={GUARDED}"
+    unlock(client, cast.alice)
+    shown = client.get(page).content.decode()
+    assert "Production access is open in this browser until" in shown
+    assert f'<a href="{GUARDED}">' in shown
+    assert "needs your code" not in shown
+    assert "for a new eight hours" in client.get("/account/").content.decode(), "one is entered at any time"
+
+
 def test_a_stamp_in_the_future_is_closed(cast: Cast) -> None:
     client = unlocked(cast.alice)
     ProductionWindow.objects.update(opened_at=timezone.now() + HOUR)
@@ -273,6 +284,14 @@ def test_a_form_with_an_old_csrf_token_is_offered_again_with_its_fields(cast: Ca
     answer = client.post("/apps/new/", {"name": "Other", "slug": "other", "csrfmiddlewaretoken": "x" * 64})
     assert answer.status_code == 403
     assert 'name="slug" value="other"' in answer.content.decode()
+
+
+def test_signing_in_where_another_tab_did_already_goes_on(cast: Cast) -> None:
+    client = Client(enforce_csrf_checks=True, headers={"origin": "http://testserver"})
+    client.force_login(cast.alice)
+    typed = {"username": cast.alice.email, "password": "old", "next": "/account/", "csrfmiddlewaretoken": "x" * 64}
+    assert client.post("/sign-in/", typed).headers["Location"] == "/account/"
+    assert "You are signed in as Alice already." in client.get("/account/").content.decode()
 
 
 def test_a_foreign_form_plants_nothing(cast: Cast) -> None:
