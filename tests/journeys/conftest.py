@@ -49,9 +49,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: Path(__file__).parent not in item.path.parents)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """A browser of the module's own: while one lives its event loop runs, in which Django's ORM refuses to work."""
+    """A browser for stories that follow each other.
+
+    It ends before other tests: while one lives its event loop runs, in which Django's ORM refuses to work.
+    """
     program = next(found for found in map(shutil.which, BROWSERS) if found)
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:

@@ -23,6 +23,7 @@ from typing import IO, Any
 from tests.postgres import fresh_database
 
 ROOT = Path(__file__).resolve().parents[2]
+QUICK = {"DJANGO_SETTINGS_MODULE": "tests.journeys.quick_settings"}
 READY_SECONDS = 90
 STOP_SECONDS = 30
 
@@ -86,7 +87,7 @@ class Filled:
 def filled(var: Path) -> Iterator[Filled]:
     """Fill the demo in `var`, for portals that begin with a copy of it."""
     with ExitStack() as stack:
-        env = _environment(var) | _database(stack)
+        env = _environment(var) | QUICK | _database(stack)
         _fill(var, env)
         yield Filled(var, _ports(env), env.get("DATABASE_URL"))
 
@@ -95,12 +96,13 @@ def filled(var: Path) -> Iterator[Filled]:
 def running(var: Path, like: Filled | None = None, /, **settings: str) -> Iterator[LivePortal]:
     """Start the portal with its demo in `var` on two free ports, with further settings; end it as Ctrl-C would.
 
-    The demo is filled, or copied and given the new addresses where there is one to be `like`. It uses SQLite, or a
+    The demo is filled, or copied and given the new addresses where there is one to be `like`; then checking a password
+    costs little, which is all that such a portal has of its own. It uses SQLite, or a
     fresh database in the PostgreSQL cluster of JOURNEYS_DATABASE_URL where that is set.
     Whatever it says goes to `var/journey.log`, which the error names when it doesn't get ready.
     """
     with ExitStack() as stack:
-        env = _environment(var) | _database(stack, like) | settings
+        env = _environment(var) | (QUICK if like else {}) | _database(stack, like) | settings
         if like:
             _copy(like, var, env)
         else:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from cryptography.fernet import Fernet
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.journeys import steps
 from tests.journeys.live import LivePortal, Person, manage, running
@@ -24,14 +24,15 @@ def test_a_lost_portal_comes_back_with_people_app_and_data(browser: Browser, tmp
     lost, fresh = tmp_path / "lost", tmp_path / "fresh"
     with running(lost, **KEYS) as portal:
         alice = portal.person("Alice")
-        phone = _deploys_and_calculates(new_page(browser, portal), alice, portal)
+        with new_context(browser, portal) as context:
+            phone = _deploys_and_calculates(context.new_page(), alice, portal)
         assert "data of 1 environment." in manage(lost, "backup_portal", str(kept), **KEYS)
     shutil.rmtree(lost)
 
     said = manage(fresh, "restore_portal", str(kept), **KEYS)
     assert "These start again with the portal: Calc Production." in said
-    with running(fresh, **KEYS) as portal:
-        page = new_page(browser, portal)
+    with running(fresh, **KEYS) as portal, new_context(browser, portal) as context:
+        page = context.new_page()
         address = portal.environment_url("production")
         _waits_for(address)
         page.goto(address)
@@ -60,7 +61,7 @@ def _waits_for(address: str) -> None:
         time.sleep(0.2)
 
 
-def new_page(browser: Browser, portal: LivePortal) -> Page:
+def new_context(browser: Browser, portal: LivePortal) -> BrowserContext:
     context = browser.new_context(base_url=portal.url, locale="en-GB", timezone_id="Europe/Amsterdam")
     context.set_default_timeout(15_000)
-    return context.new_page()
+    return context
