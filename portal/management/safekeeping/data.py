@@ -10,15 +10,16 @@ from pathlib import Path
 
 from django.conf import settings
 
-from deployments.runtimes import get_runtime
-from deployments.runtimes.base import Instance, Part, Room
-from deployments.runtimes.inside.words import DATABASE, FILES, MADE_BY, MANIFEST
+from deployments.backups.models import DATABASE_NAMES
+from deployments.runtimes import files, get_runtime
+from deployments.runtimes.base import DatabaseKind, Instance, Part, Room
+from deployments.runtimes.inside.words import FILES, MADE_BY, MANIFEST
 from deployments.runtimes.layout import Layout
 from portal.management.safekeeping import NotDone
 from portal.management.safekeeping.archive import PIECE, Writer
 from portal.management.safekeeping.moves import remove
 
-NAMES = {Part.DATABASE: DATABASE, Part.FILES: FILES}
+NAMES = (*DATABASE_NAMES.values(), FILES)
 SWITCHED_WITHIN = 60  # seconds; two renames, or the next look of a worker at what was cut off
 RESTORE = 2_000_000_000  # stands where the runtime expects a job's number; no environment has had so many
 
@@ -27,7 +28,8 @@ def save_all(backup: Writer, prefix: str, folder: Path) -> int:
     """Add the data of every environment, running or not, and give how many there are."""
     kept = [number for number in get_runtime().environments() if _has_data(number)]
     for number in kept:
-        for part, name in NAMES.items():
+        database = DATABASE_NAMES[get_runtime().database(number)]
+        for part, name in ((Part.DATABASE, database), (Part.FILES, FILES)):
             spooled = folder / name
             with get_runtime().take(number, part) as source, spooled.open("wb") as target:
                 while piece := source.read(PIECE):
@@ -64,6 +66,7 @@ def stage_all(unpacked: Path) -> list[int]:
     for number in numbers:
         bundle = unpacked.parent / "bundle"
         _bundle(bundle, folders.get(number))
+        _keep_as_file(number, folders.get(number))
         with bundle.open("rb") as archive:
             runtime.stage(_instance(number), archive, room=Room(reserve=settings.DISK_RESERVE_BYTES))
         bundle.unlink()
@@ -119,9 +122,19 @@ def _number(folder: Path) -> int:
     return int(folder.name)
 
 
+def _keep_as_file(number: int, folder: Path | None) -> None:
+    """Let an environment that is new here have its database in a file, as it was, though there is a server."""
+    held = folder is not None and (folder / DATABASE_NAMES[DatabaseKind.SQLITE]).exists()
+    if held and not _layout().database(number).exists():
+        own = _layout().own_database(number)
+        files.make_private(own.parent)
+        own.touch()
+
+
 def _bundle(target: Path, folder: Path | None) -> None:
     """Write the archive that the runtime unpacks: both parts, behind a list of their hashes."""
-    parts = [folder / name for name in NAMES.values() if (folder / name).exists()] if folder else []
+    parts = [folder / name for name in NAMES if (folder / name).exists()] if folder else []
+    parts = [path for path in parts if path.stat().st_size]
     listed = {}
     for path in parts:
         with path.open("rb") as file:
