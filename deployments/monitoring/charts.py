@@ -41,12 +41,12 @@ def draw(lines: Sequence[Line], words: Callable[[float], str], base: float = 10)
     """Draw lines in one picture from zero to a round number above all of them.
 
     `words` writes a value; `base` is 1024 for bytes, whose round numbers are others. A line that is zero all the time
-    is not drawn over the first one: the colour of errors would run along the bottom where there are none.
+    is not drawn beside others: the colour of errors would run along the bottom where there are none.
     """
     most = max((value for line in lines for value in line.values if value is not None), default=0.0)
     top = ceiling(most, base)
-    shown = [line.values if place == 0 or any(line.values) else () for place, line in enumerate(lines)]
-    paths = [Path(line.name, line.kind, path_of(values, top)) for line, values in zip(lines, shown, strict=True)]
+    drawn = [line for line in lines if any(line.values)] or lines[:1]
+    paths = [Path(line.name, line.kind, path_of(line.values, top) if line in drawn else "") for line in lines]
     return Drawing(paths, [words(top), words(top / 2), words(0)])
 
 

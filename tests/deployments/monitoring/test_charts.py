@@ -74,9 +74,15 @@ def test_all_lines_of_a_picture_have_one_measure() -> None:
     assert points(drawing.paths[0].path)[0][1] == (750, 80)
 
 
-def test_a_line_of_nothing_is_not_drawn_over_the_others() -> None:
-    drawing = draw([Line("2xx", [0, 0]), Line("4xx", [0, 3], "c"), Line("5xx", [0, None], "d")], str)
-    assert [bool(path.path) for path in drawing.paths] == [True, True, False]
+@pytest.mark.parametrize(("first", "drawn"), [([0, 1], [True, True, False]), ([0, 0], [False, True, False])])
+def test_a_line_of_nothing_is_not_drawn_beside_others(first: list[float], drawn: list[bool]) -> None:
+    drawing = draw([Line("2xx", first), Line("4xx", [0, 3], "c"), Line("5xx", [0, None], "d")], str)
+    assert [bool(path.path) for path in drawing.paths] == drawn
+
+
+def test_where_there_is_nothing_at_all_one_line_says_so() -> None:
+    drawing = draw([Line("2xx", [0, 0]), Line("5xx", [0, 0], "d")], str)
+    assert [bool(path.path) for path in drawing.paths] == [True, False]
 
 
 def test_what_is_counted_now_and_then_goes_on_in_between() -> None:
