@@ -175,6 +175,7 @@ def test_the_keyboard_leads_from_sign_in_to_production(portal: LivePortal, new_c
     page = new_context().new_page()
     bob = portal.person("Bob")
     page.goto("/sign-in/")
+    expect(page.get_by_label("E-mail")).to_be_focused()
     page.keyboard.type(bob.email)
     page.keyboard.press("Tab")
     page.keyboard.type(bob.password)
@@ -187,9 +188,11 @@ def test_the_keyboard_leads_from_sign_in_to_production(portal: LivePortal, new_c
     steps.sees(page, "Calc")
     _tabs_to(page, "Production")
     steps.sees(page, "Set up your authenticator")
+    expect(page.get_by_label("Your password")).to_be_focused()
     page.keyboard.type(bob.password)
     page.keyboard.press("Enter")
     phone = steps.Phone(steps.read_qr(page))
+    expect(page.get_by_label("Code from your authenticator")).to_be_focused()
     page.keyboard.type(phone.code())
     steps.sees(page, "Production")
 
@@ -197,6 +200,7 @@ def test_the_keyboard_leads_from_sign_in_to_production(portal: LivePortal, new_c
     expect(page.get_by_text("Production access ended.")).to_be_visible()
     page.goto(PRODUCTION)
     steps.sees_that_a_code_is_needed(page)
+    expect(page.get_by_label("Code from your authenticator")).to_be_focused()
     page.keyboard.type(phone.code())
     steps.sees(page, "Production")
 
