@@ -68,13 +68,13 @@ class Stage:
         self.links: list[tuple[str, str, int]] = []
         self.folders: list[tuple[str, int, int]] = []
 
-    def run(self, source: Source) -> None:
-        """Take in whatever the stream turns out to be."""
+    def run(self, source: Source, packed: bool = False) -> None:
+        """Take in whatever the stream turns out to be; `packed` says that it came out of gzip already."""
         begun = Begun(source)
         begin = begun.begin
-        if begin.startswith(b"\x1f\x8b"):
+        if begin.startswith(b"\x1f\x8b") and not packed:
             try:
-                self.run(gzip.GzipFile(fileobj=begun, mode="rb"))  # type: ignore[call-overload]
+                self.run(gzip.GzipFile(fileobj=begun, mode="rb"), packed=True)  # type: ignore[call-overload]
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise Refused(DAMAGED) from error
         elif begin.startswith(BEGIN):
@@ -109,16 +109,18 @@ class Stage:
             finally:
                 os.close(folder)
 
-    def unpack(self, source: Source) -> None:
+    def unpack(self, source: Source, inner: bool = False) -> None:
         try:
             with tarfile.open(fileobj=source, mode="r|", bufsize=PIECE, errors="surrogateescape") as archive:  # type: ignore[call-overload]
-                self.take_members(archive)
-        except tarfile.TarError as error:
+                self.take_members(archive, inner)
+        except (tarfile.TarError, ValueError, OverflowError) as error:
+            # The last two are what it says of numbers that make no sense: a size, a time, a map of holes
             raise Refused(DAMAGED) from error
 
-    def take_members(self, archive: tarfile.TarFile) -> None:
+    def take_members(self, archive: tarfile.TarFile, inner: bool) -> None:
+        """Take in an archive of files, or of the portal; one that is `inner` to that holds an app's own files."""
         member = archive.next()
-        if member is not None and member.name == MANIFEST and member.isreg() and member.size < PIECE:
+        if not inner and member is not None and member.name == MANIFEST and member.isreg() and member.size < PIECE:
             content = archive.extractfile(member)
             text = content.read() if content else b""
             parts = parts_in(text)
@@ -129,7 +131,7 @@ class Stage:
             member = archive.next()
         self.has_files = True
         while member is not None:
-            self.take(archive, member)
+            self.take_named(archive, member)
             archive.members = []  # type: ignore[attr-defined]  # it would remember each of a million
             member = archive.next()
 
@@ -144,11 +146,19 @@ class Stage:
                 self.take_database(hashed, member.name)
             else:
                 self.has_files = self.is_part = True
-                self.unpack(hashed)
+                self.unpack(hashed, inner=True)
             if hashed.hexdigest() != parts.pop(member.name):
                 raise refused(member.name, "is damaged: its checksum is wrong")
         if parts:
             raise Refused(DAMAGED)
+
+    def take_named(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        try:
+            self.take(archive, member)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise refused(member.name, "has a name that is too long") from error
 
     def take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         path = checked(member.name)

@@ -240,11 +240,13 @@ def test_a_reader_that_gives_up_leaves_nothing_running(node: LocalNode, data: Pa
     assert own_processes_with("deployments.runtimes.helping") == []
 
 
-def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", content: bytes = b"") -> io.BytesIO:
+def entry(
+    name: str, kind: bytes = tarfile.REGTYPE, link: str = "", content: bytes = b"", extra: dict[str, str] | None = None
+) -> io.BytesIO:
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as tar:
         info = tarfile.TarInfo(name)
-        info.type, info.linkname, info.size = kind, link, len(content)
+        info.type, info.linkname, info.size, info.pax_headers = kind, link, len(content), extra or {}
         tar.addfile(info, io.BytesIO(content))
     target.seek(0)
     return target
@@ -264,6 +266,11 @@ HOSTILE = {
     "wrong sum": (bundle(None, EMPTY_TAR, **{"files.tar": "0" * 64}), "checksum is wrong"),
     "lacks a part": (bundle(None, EMPTY_TAR, **{"database.sqlite3": "0" * 64}), "cut short"),
     "bad database": (io.BytesIO(b"SQLite format 3\0" + os.urandom(9000)), "The database"),
+    "gzip in gzip": (io.BytesIO(gzip.compress(gzip.compress(EMPTY_TAR))), "neither an archive"),
+    "time that is none": (entry("x", extra={"mtime": "nan"}), "damaged"),
+    "time without an end": (entry("x", extra={"mtime": "inf"}), "damaged"),
+    "holes without a map": (entry("x", extra={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}), "damaged"),
+    "long name": (entry("x" * 300), "xxx” has a name that is too long"),
     "huge header": (io.BytesIO(entry("x", tarfile.XHDTYPE).read()[:124] + b"77777777777\0"), "The archive|neither"),
 }
 
@@ -277,6 +284,17 @@ def test_what_is_hostile_or_damaged_is_refused_and_leaves_nothing(node: LocalNod
         node.runtime.stage(JOB, archive)
     assert node.runtime.aside() == []
     assert [path.name for path in data.parent.iterdir()] == ["data"]
+
+
+def test_a_file_that_says_what_an_archive_of_the_portal_says_is_restored_as_any_other(
+    node: LocalNode, data: Path
+) -> None:
+    manifest = b'{"made-by": "developer-portal", "parts": {}}'
+    (data / "backup.json").write_bytes(manifest)
+    own(node, data)
+    node.runtime.stage(JOB, bundle(None, read(node.runtime.take(JOB.environment, Part.FILES))))
+    assert (data.parent / f"staged-{JOB.number}/backup.json").read_bytes() == manifest
+    node.runtime.discard(JOB)
 
 
 def test_nothing_is_written_through_a_link(node: LocalNode, data: Path) -> None:
