@@ -52,14 +52,17 @@ class Moments:
         from deployments.backups.storing import Incoming
         from deployments.backups.taking import Taking
         from deployments.journal import Journal
-        from deployments.runtimes import get_runtime
+        from deployments.runtimes import databases, get_runtime
         from deployments.runtimes.helping import Helper
 
         runtime = get_runtime()
         for name in CALLS:
             self.before(runtime, name)
-        for owner, name in [(Taking, "keep"), (Journal, "finish"), (FileSystemStorage, "delete"), (Helper, "end")]:
+        for owner, name in [(Taking, "keep"), (Journal, "finish"), (FileSystemStorage, "delete")]:
             self.before(owner, name)
+        # Of databases on a server; elsewhere none is called
+        for name in ("_make_database", "_rename", "_drop"):
+            self.before(databases, name)
         self.before(Journal, "decide", self.decide)
         self.before(BaseDatabaseWrapper, "_commit", self.commit)
         Incoming.chunks = self.stored_by_half(Incoming.chunks)  # type: ignore[method-assign]
@@ -79,7 +82,7 @@ class Moments:
         """Have a moment before data get another name, which for some takes two steps, and before they are removed."""
         if event == "os.rename" and "/environments/" in os.fspath(args[1]) and Path(os.fspath(args[0])).exists():
             self.come(f"rename to {Path(os.fspath(args[1])).name}")
-        if event == "subprocess.Popen" and args[1][0] == "rm":
+        if event == "subprocess.Popen" and args[1][0] == "rm" and ".gone" in args[1][-1]:
             self.come(f"rm {Path(args[1][-1]).name}")
 
     def stored_by_half(self, chunks: Callable[..., Iterator[bytes]]) -> Any:
