@@ -174,8 +174,12 @@ def production_open_to(user: User) -> list[Environment]:
 
 
 def of_person(user: User) -> list[ApiKey]:
-    """List somebody's keys with their apps and the production environments that they reach, in three queries."""
-    return list(user.api_keys.prefetch_related("apps", "production__app"))
+    """List somebody's keys with their apps, the production environments chosen for them and those `reached` still."""
+    keys = list(user.api_keys.prefetch_related("apps", "production__app"))
+    reached = user.api_keys.all().reached()
+    for key in keys:
+        key.reached = frozenset(environment for pk, environment in reached if pk == key.pk)
+    return keys
 
 
 def _check(by: Actor, apps: list[App], production: list[Environment], lasts: timedelta) -> None:

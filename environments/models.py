@@ -199,6 +199,21 @@ class HandOver(models.Model):
         return now < self.ends_at and self.offered_by_id == contact.pk and contact.is_active
 
 
+def _reached() -> "models.QuerySet[Any]":
+    """Find the choices of production environments for keys that hold still (`ApiKeyQuerySet.reaching`)."""
+    granted = NodePermission.objects.filter(
+        environment=models.OuterRef("environment"),
+        membership__user=models.OuterRef("apikey__user"),
+        permission=Permission.API,
+        granted=True,
+        set_at__lte=models.OuterRef("apikey__created_at"),
+    )
+    distrusted = ProductionWindow.objects.filter(
+        pk=models.OuterRef("apikey__window"), ended_why__in=ProductionWindow.FOR_CAUSE
+    )
+    return ApiKey.production.through.objects.filter(models.Exists(granted), ~models.Exists(distrusted))
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def in_force(self, now: datetime) -> "ApiKeyQuerySet":
         return self.filter(expires_at__gt=now, user__is_active=True)
@@ -209,19 +224,12 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         SECURITY: later grants don't widen a key, so the grant of API Rights must be older than it; and what was made
         under a window that was ended for cause may be a thief's (PORTAL, "The two-factor gate", 11).
         """
-        granted = NodePermission.objects.filter(
-            environment=models.OuterRef("environment"),
-            membership__user=models.OuterRef("apikey__user"),
-            permission=Permission.API,
-            granted=True,
-            set_at__lte=models.OuterRef("apikey__created_at"),
-        )
-        chosen = ApiKey.production.through.objects.filter(models.Exists(granted), environment__in=list(environments))
-        distrusted = ProductionWindow.objects.filter(
-            pk=models.OuterRef("window"), ended_why__in=ProductionWindow.FOR_CAUSE
-        )
-        reach = models.Exists(chosen.filter(apikey=models.OuterRef("pk")))
-        return self.filter(reach, ~models.Exists(distrusted))
+        chosen = _reached().filter(environment__in=list(environments))
+        return self.filter(models.Exists(chosen.filter(apikey=models.OuterRef("pk"))))
+
+    def reached(self) -> set[tuple[int, int]]:
+        """Give which production environments these keys reach, as pairs of their ids."""
+        return set(_reached().filter(apikey__in=self).values_list("apikey", "environment"))
 
     def lose(self, members: "models.QuerySet[Membership]") -> None:
         """Take the apps of these members off their keys.
@@ -255,6 +263,8 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)
     last_used_from = models.CharField(max_length=45, blank=True)
+
+    reached: frozenset[int] = frozenset()  # the production environments that it reaches still (api_keys.of_person)
 
     objects = ApiKeyQuerySet.as_manager()
 

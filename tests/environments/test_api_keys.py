@@ -9,14 +9,15 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
+from accounts import window
 from accounts.actor import Actor
 from accounts.acts import Act
-from accounts.models import Activity, Interrupted, User
+from accounts.models import Activity, Interrupted, ProductionWindow, User
 from environments import api_keys, flows, roles, team
 from environments.access import may
 from environments.api_keys import KeyRefused, fingerprint
 from environments.authority import NotPermitted
-from environments.models import ApiKey, Membership, Role
+from environments.models import ApiKey, Membership, NodePermission, Role
 from environments.permissions import Permission
 from tests.cast import PASSWORD, Cast, signed_in, unlock, unlocked
 from tests.deployments.fakes import actor_with_window
@@ -199,6 +200,21 @@ def test_who_can_reach_production_lists_the_keys_that_do(cast: Cast) -> None:
         assert "Elsewhere" not in page
     ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now())
     assert key.prefix not in client.get("/apps/calc/production-access/").content.decode()
+
+
+@pytest.mark.parametrize("way", ["password", "permission"])
+def test_the_page_says_which_keys_reach_production_no_more(cast: Cast, way: str) -> None:
+    cast.grant(cast.bob, cast.production, Permission.API)
+    key, _ = make(cast, by=actor_with_window(cast.bob), production=[cast.production])
+    client = signed_in(cast.bob)
+    assert "Calc: not any more" not in client.get(KEYS).content.decode()
+    assert "may reach production no more" in client.get("/account/password/").content.decode()
+    if way == "password":
+        window.end_all(cast.bob, ProductionWindow.End.PASSWORD)
+    else:
+        NodePermission.objects.filter(membership__user=cast.bob).delete()
+    assert not api_keys.reaches(key, cast.production)
+    assert "Production of Calc: not any more." in client.get(KEYS).content.decode()
 
 
 def test_what_a_page_of_keys_costs_does_not_grow(cast: Cast, django_assert_max_num_queries: Any) -> None:
