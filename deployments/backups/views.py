@@ -18,7 +18,7 @@ from accounts.actor import Actor
 from accounts.guards import Fields
 from accounts.http import PortalRequest
 from deployments.asking import ask, job_page
-from deployments.backups.access import addressed, guarding, lacks, touches_production
+from deployments.backups.access import addressed, guarding, lacks, need_access, touches_production
 from deployments.backups.bundle import Bundle, Choice, choices_of
 from deployments.backups.downloads import answer, asked_range, is_there
 from deployments.backups.fitting import kind_of, misfit
@@ -111,6 +111,8 @@ def download(request: AppRequest, app: str, environment: str, number: int, choic
     try:
         if request.method == "GET":
             note_download(found, Actor.of(request), Choice(choice), resumed=bool(wanted and wanted[0]))
+        else:
+            need_access(found, Actor.of(request))
     except NotPermitted as reason:
         raise PermissionDenied from reason
     return answer(request, bundle)

@@ -233,11 +233,14 @@ def test_data_of_production_ask_for_the_code_and_the_right_there_wherever_they_a
     bob = signed_in(cast.bob)
     page, download = f"{TEST}backups/{backup.number}/", f"{TEST}backups/{backup.number}/files/"
     restore = f"{TEST}backups/restore/{backup.key}/"
-    assert "It holds data of production (Production)" in text(bob.get(page))
+    shown = text(bob.get(page))
+    assert "It holds data of production (Production)" in shown
+    assert shown.count("You need Access to Backups on Production for this.") == 2  # to download, to restore into Test
+    assert shown.count("You need Transport Rights and Access to Backups there.") == 1  # on Production
     for address in (download, restore):
         assert bob.get(address).headers["Location"].startswith("/authenticator/?"), address
     unlock(bob, cast.bob)
-    assert bob.get(download).status_code == 403
+    assert (bob.get(download).status_code, bob.head(download).status_code) == (403, 403)
     assert "You need Access to Backups on Production for this." in text(bob.get(restore))
     assert bob.post(restore, {"name": "Test"}).status_code == 403
     may_all(cast, cast.bob, cast.production)
