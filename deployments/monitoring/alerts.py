@@ -154,7 +154,8 @@ def storage(facts: Facts) -> Finding | None:
         return None
     return Finding(
         AlertKind.STORAGE,
-        f"Its data use {facts.used / facts.limit:.0%} of the room there is for them, {filesize(facts.limit)}.",
+        f"Its data use {facts.used / facts.limit:.0%} of the room there is for them: they take {filesize(facts.used)}, "
+        f"and {filesize(facts.limit - facts.used)} more would fit.",
         "Remove what the app does not need, or ask whoever operates the portal for more.",
     )
 

@@ -41,7 +41,11 @@ def test_nothing_is_known_of_what_nobody_looked_at_yet() -> None:
         ({"check": checked(Verdict.FAILED, 3)}, AlertKind.UNHEALTHY, "It answered 503."),
         ({"check": checked(Verdict.SLOW, 4)}, AlertKind.SLOW, "took 3.0 s"),
         ({"critical_at": NOW - timedelta(minutes=14)}, AlertKind.LOGGED, "a line of the level CRITICAL"),
-        ({"used": 9 * GIB, "limit": 10 * GIB}, AlertKind.STORAGE, "90% of the room there is for them, 10.0 GB"),
+        (
+            {"used": 9 * GIB, "limit": 10 * GIB},
+            AlertKind.STORAGE,
+            "90% of the room there is for them: they take 9.0 GB, and 1.0 GB more would fit.",
+        ),
         ({"without_backup_since": NOW - timedelta(hours=26)}, AlertKind.BACKUP, "since 23 November, 10:00 UTC"),
     ],
 )

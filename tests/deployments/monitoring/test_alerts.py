@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.actor import Actor
 from deployments.flows import request_job
 from deployments.models import Alert, Backup, Job, Live, Measurement, Watch
-from deployments.monitoring import watch
+from deployments.monitoring import checking, watch
 from deployments.monitoring.alert_flow import forget_old, receivers_of, settle
 from deployments.monitoring.alert_kinds import AlertKind
 from deployments.monitoring.alerts import Finding
@@ -344,6 +344,9 @@ def test_four_slow_answers_are_an_alert(running: Environment, runtime: Watched, 
     found = [told(look, runtime, later(seconds=15 * number)) for number in range(4)]
     assert [len(mails) for mails in found] == [0, 0, 0, 1]
     assert found[-1][0][1] == "Calc, Test: Health check is slow"
+    runtime.health = Health(True, "It answered 200.", 0.01)
+    over = [told(look, runtime, later(seconds=60 + 15 * number)) for number in range(23)]
+    assert [mails[0][1] for mails in over if mails] == ["Calc, Test: over after 1 min 15 s: Health check is slow"]
 
 
 def test_what_was_found_of_another_instance_does_not_count(
@@ -399,6 +402,22 @@ def test_a_critical_line_is_an_alert_that_quotes_nothing_of_it(
 
 def _away(*args: Any) -> Any:
     raise OSError("away")
+
+
+def test_a_check_leaves_alone_what_the_log_said_meanwhile(
+    running: Environment, runtime: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look(runtime, timezone.now())
+    add, now = checking._add, timezone.now()
+
+    def meanwhile(*args: Any) -> None:
+        add(*args)
+        Watch.objects.update(critical_at=now, log_read_to="77", files_bytes=5)
+
+    monkeypatch.setattr(checking, "_add", meanwhile)
+    runtime.sampler.sample(later(seconds=15))
+    seen = Watch.objects.get()
+    assert (seen.critical_at, seen.log_read_to, seen.files_bytes, seen.count) == (now, "77", 5, 2)
 
 
 def measure(environment: Environment, minutes_ago: int, **values: Any) -> None:
