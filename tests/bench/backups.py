@@ -2,17 +2,16 @@
 
 The floor is what can't be left out: the copies themselves, written to the disk for good. The portal's times are those
 of its steps: saving the database and the files; unpacking the backup beside the data and switching to it. By itself:
-`python -m tests.bench.backups`.
+`python -m tests.bench backups`.
 """
 
 import os
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import median
@@ -38,7 +37,7 @@ ROW = 4000  # bytes
 MOST_TIMES = 2
 MOST_MEMORY = 100_000_000  # bytes
 SAMPLE_EVERY = 0.02  # seconds
-HELPERS = b"deployments.runtimes"
+HELPERS = (b"deployments.runtimes", b"pg_dump", b"pg_restore")
 
 
 def measure(size: int = GIB) -> list[Line]:
@@ -66,22 +65,26 @@ def measure(size: int = GIB) -> list[Line]:
             times["restored"].append(took(job, "stage", "swap"))
             forget(backup)
     runtime.forget(environment.pk)
-    what = f"{size / GIB:.0f} GiB of files and of database"
+    what = f"{sized(size)} of files and of database"
     return [
-        _compared(f"Backup of {what}", times["saved"], times["taken"]),
-        _compared(f"Restore of {what}", times["unpacked"], times["restored"]),
+        compared(f"Backup of {what}", times["saved"], times["taken"]),
+        compared(f"Restore of {what}", times["unpacked"], times["restored"]),
         Line("Backup restored aside, to be sure", "", seconds(median(times["verified"])), "", "", True),
-        _memory(peak[0]),
+        most_memory(peak[0]),
     ]
 
 
-def _compared(what: str, floor: list[float], portal: list[float]) -> Line:
+def sized(size: int) -> str:
+    return f"{size // GIB} GiB" if size >= GIB else f"{size // 1024**2} MiB"
+
+
+def compared(what: str, floor: list[float], portal: list[float]) -> Line:
     times = median(portal) / median(floor)
     goal = f"at most {MOST_TIMES}x"
     return Line(what, seconds(median(floor)), seconds(median(portal)), f"{times:.2f}x", goal, times <= MOST_TIMES)
 
 
-def _memory(peak: int) -> Line:
+def most_memory(peak: int) -> Line:
     goal = f"under {MOST_MEMORY // 1_000_000} MB"
     return Line("Memory that both take", "", f"{peak / 1e6:.0f} MB", "", goal, peak < MOST_MEMORY)
 
@@ -141,6 +144,14 @@ def unpacked_by_hand(data: Path) -> float:
     return took
 
 
+def timed(act: Callable[[], None], folder: Path) -> float:
+    """Give the seconds that something takes until it is written down for good."""
+    began = time.perf_counter()
+    act()
+    subprocess.run(["sync", "--file-system", folder], check=True)
+    return time.perf_counter() - began
+
+
 def by_hand(new: bool = True) -> Path:
     target = Path(settings.VAR, "by-hand")
     if new:
@@ -196,7 +207,8 @@ def memory() -> Iterator[list[int]]:
 def _helps(pid: str) -> bool:
     """Say whether a process works on data and was started by this one."""
     try:
-        if HELPERS not in Path("/proc", pid, "cmdline").read_bytes():
+        line = Path("/proc", pid, "cmdline").read_bytes()
+        if not any(name in line for name in HELPERS):
             return False
         while pid not in ("0", "1") and (
             above := Path("/proc", pid, "stat").read_text().rpartition(") ")[2].split()[1]
@@ -216,20 +228,3 @@ def _resident(pid: str) -> int:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
     except (OSError, StopIteration):
         return 0
-
-
-def main() -> None:
-    from tests.bench import report
-    from tests.bench.__main__ import prepare
-
-    with tempfile.TemporaryDirectory(prefix="portal-bench.") as folder:
-        prepare(Path(folder))
-        lines = measure()
-    print(report.table(lines))
-    if busy := report.busy():
-        print(busy)
-    print(report.sentence(lines))
-
-
-if __name__ == "__main__":
-    main()
