@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployments.backups.killing import Scene, scene_on
 from tests.deployments.node import LocalNode
+
+pytest.register_assert_rewrite("tests.deployments.backups.killing")
+from tests.deployments.backups.killing import Scene, scene_on  # noqa: E402
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A worker killed with SIGKILL at every moment of a backup and of an upload."""
+"""A worker killed with SIGKILL at every moment of a backup, and of what an upload does more than that."""
 
 from django.core.files.base import ContentFile
 
@@ -18,4 +18,7 @@ def test_an_upload(scene: Scene) -> None:
     def upload() -> Job | None:
         return take_in_upload(scene.cast.test, scene.by, ContentFile(downloaded, "x")).job
 
-    scene.kill_at_every_moment(upload, "now", "now")
+    # What lies between is as of a backup
+    for moment in ("stage", "half staged", "take", "half stored"):
+        scene.kill_at(moment, upload, "now", "now")
+    scene.kill_at_every_moment(upload, "now", "now", since="discard")
