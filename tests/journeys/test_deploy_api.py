@@ -132,6 +132,14 @@ def test_a_large_body_is_refused_before_it_is_sent(portal: LivePortal, variables
     assert kept(portal) == before
 
 
+def test_who_sends_on_gets_the_answer_of_a_body_that_is_refused(portal: LivePortal, variables: dict[str, str]) -> None:
+    """Most clients read no answer before they sent all; hung up on, they see a broken pipe instead of it."""
+    head = head_of(variables | {"DEPLOY_KEY": "dp_00000000_0"}, f"Content-Length: {8 * MIB}")
+    with connected(portal) as connection:
+        connection.sendall(head.replace(b"Connection: close\r\n", b"") + bytes(8 * MIB))
+        assert b"401 Unauthorized" in connection.recv(1000)
+
+
 def test_a_bare_body_is_streamed_whether_its_length_is_known_or_not(
     portal: LivePortal, variables: dict[str, str], tmp_path: Path
 ) -> None:
