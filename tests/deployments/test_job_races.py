@@ -140,7 +140,7 @@ def test_a_worker_carries_out_what_comes_and_leaves_when_asked(cast: Cast) -> No
         took = time.monotonic() - asked
     job.refresh_from_db()
     assert job.state == "done"
-    assert took < 1
+    assert took < 5  # a busy machine; an idle one needs 0.1 s
     assert not WorkerRow.objects.exists()
     assert not is_alive()
 

@@ -60,7 +60,7 @@ def test_a_command_that_takes_too_long_is_ended_with_all_it_forked(node: LocalNo
     began = time.monotonic()
     line = f"setsid sh -c 'trap \"\" TERM; sleep 600; : {word}' & echo begun; exec sleep 600; : {word}"
     done = run(node, instance, line, timeout=0.5)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 20
     assert (done.succeeded, done.ended) == (False, "ended after 0.5 seconds, which is all it had")
     assert done.output == "begun\n"
     assert processes_with(word) == []

