@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, BrowserContext, StorageState, expect, s
 from tests.journeys import steps
 from tests.journeys.live import ROOT, Filled, LivePortal, filled, running
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Without windows it takes half the processor time
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 # Root can't have Chromium's own sandbox; the rest keeps it from calling home.
 BROWSER_OPTIONS = [
     "--no-sandbox",
