@@ -1,5 +1,7 @@
 """What the middleware adds to each request, for the type checker and for readers."""
 
+from datetime import datetime
+
 from django.http import HttpRequest
 
 from accounts.models import ProductionWindow, User
@@ -12,3 +14,4 @@ class PortalRequest(HttpRequest):
     window: ProductionWindow | None
     address: str
     browser: str
+    begun: datetime

@@ -31,6 +31,7 @@ class Person:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.begun = timezone.now()  # type: ignore[attr-defined]
         request.browser = request.headers.get("User-Agent", "")[:200]  # type: ignore[attr-defined]
         request.window = window.current(request)  # type: ignore[attr-defined, arg-type]
         zone = getattr(request.user, "time_zone", "") or request.COOKIES.get("tz", "")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from uuid import UUID
 
 from django.db.models import Q
 from django.utils import timezone
@@ -58,9 +59,17 @@ def _need_window(by: Actor, sentence: str) -> None:
     # SECURITY: the gate has asked for the window; whoever gets here by another way does not get past this
     if by.via in WITHOUT_WINDOW:
         return
-    windows = ProductionWindow.objects.open_at(timezone.now()).filter(user=by.user)
-    if by.window is None or not windows.filter(pk=by.window).exists():
+    if by.window is None or not _is_open(by.user, by.window, by.since):
         raise NotPermitted(sentence)
+
+
+def _is_open(user: User, window: UUID, begun: datetime | None) -> bool:
+    """Say whether a window is open; where an upload began while it was, it may have run out or been renewed since."""
+    windows, now = ProductionWindow.objects.filter(user=user), timezone.now()
+    if windows.open_at(begun or now).filter(pk=window).exists():
+        return True
+    renewed = windows.filter(pk=window, ended_why=ProductionWindow.End.NEW_CODE, ended_at__gt=begun or now)
+    return renewed.exists() and windows.open_at(now).exists()
 
 
 def _need_key_to_one_of(environments: Iterable[Environment], by: Actor, sentence: str) -> None:

@@ -186,7 +186,7 @@ def upload(request: AppRequest, app: str, environment: str) -> HttpResponse:
         return _upload_page(request, form, 400)
     try:
         file, comment = form.cleaned_data["file"], form.cleaned_data["comment"]
-        job = _job_of(take_in_upload(request.environment, Actor.of(request), file, comment))
+        job = _job_of(take_in_upload(request.environment, Actor.of_upload(request), file, comment))
     except (NoRoom, AlreadyAsked, Refused) as reason:
         form.add_error("file", str(reason))
         status = 507 if isinstance(reason, NoRoom) else 409 if isinstance(reason, AlreadyAsked) else 422
