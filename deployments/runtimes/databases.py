@@ -19,7 +19,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from deployments.runtimes import files
-from deployments.runtimes.base import RuntimeFailure
+from deployments.runtimes.base import NoRoomLeft, RuntimeFailure
 from deployments.runtimes.layout import Layout
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ ENCRYPTED = ("require", "verify-ca", "verify-full")
 SAFE = "SET search_path = pg_catalog"
 UNREACHABLE = "The PostgreSQL server of the environments does not answer. Tell whoever operates the portal."
 NOT_DONE = "The PostgreSQL server of the environments refused: {reason}. Tell whoever operates the portal."
+FULL = "There is not enough room on the PostgreSQL server of the environments. Tell whoever operates the portal."
 NO_SERVER = (
     "The environment's database is on a PostgreSQL server, and ENVIRONMENT_DATABASE_URL names none. "
     "Tell whoever operates the portal."
@@ -208,6 +209,8 @@ class Databases:
                 yield connection
         except psycopg.Error as error:
             log.warning("The server of the environments' databases: %s", reason(error))
+            if isinstance(error, psycopg.errors.DiskFull):
+                raise NoRoomLeft(FULL) from error
             away = isinstance(error, psycopg.OperationalError) and not error.sqlstate
             raise RuntimeFailure(UNREACHABLE if away else NOT_DONE.format(reason=reason(error))) from error
 

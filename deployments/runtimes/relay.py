@@ -17,6 +17,8 @@ PIECE = 256 * 1024
 BACKLOG = 4096
 # An instance that is just starting again is waited for that long, in seconds
 PATIENCE, PAUSE = 2.0, 0.05
+# What the next attempt, or the target's next address, may not meet any more
+PASSING = (errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 # A path of a unix socket, or a host and its port
@@ -62,7 +64,8 @@ class Connection:
         self.connect()
 
     def connect(self) -> None:
-        family, address = _address(self.relay.target)
+        self.turn = self.relay.turn
+        family, address = _address(self.relay.target, self.turn)
         self.app = socket.socket(family)
         self.app.setblocking(False)
         if family != socket.AF_UNIX:
@@ -98,7 +101,9 @@ class Connection:
         elif not error:
             self.connected = True
             self.go_on()
-        elif error == errno.ECONNREFUSED and time.monotonic() < self.until:
+        elif error in PASSING and time.monotonic() < self.until:
+            if self.relay.turn == self.turn:
+                self.relay.turn += 1
             self._forget(self.app)
             self.app.close()
             self.relay.later.append((time.monotonic() + PAUSE, self))
@@ -134,6 +139,7 @@ class Relay:
     def __init__(self, listener: socket.socket, target: Target) -> None:
         self.listener = listener
         self.target = target
+        self.turn = 0  # which of the target's addresses is tried
         self.selector = selectors.EpollSelector()
         self.later: list[tuple[float, Connection]] = []
         listener.setblocking(False)
@@ -213,15 +219,16 @@ def _start(listener: Callable[[], socket.socket], target: Target) -> int:
         os._exit(1)
 
 
-def _address(target: Target) -> tuple[socket.AddressFamily, str | tuple[str, int]]:
-    """Look the target up, anew for each connection: a server's name may move to another address."""
+def _address(target: Target, turn: int) -> tuple[socket.AddressFamily, str | tuple[str, int]]:
+    """Look the target up, anew for each connection: a server's name may move to another address, or have several."""
     if isinstance(target, str):
         return socket.AF_UNIX, target
     try:
-        found = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)[0]
+        every = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)
     except OSError:
         # Refused like what does not listen
         return socket.AF_INET, ("127.0.0.1", 0)
+    found = every[turn % len(every)]
     return found[0], (str(found[4][0]), int(found[4][1]))
 
 

@@ -1,5 +1,6 @@
 """Dumps and restores an environment's database on a server. The variables that libpq reads say how to reach it."""
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -42,6 +43,8 @@ def restore(source: Source) -> int:
     except BrokenPipeError:
         pass
     said = begun.communicate()[1]
+    if begun.returncode and b"No space left on device" in said:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if begun.returncode:
         raise Refused(f"The database could not be restored: {reason(said)}.")
     return taken

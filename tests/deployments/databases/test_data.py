@@ -5,11 +5,12 @@ import os
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from deployments.runtimes.base import DatabaseKind, Instance, Part, Room, RuntimeFailure
+from deployments.runtimes.base import DatabaseKind, Instance, NoRoomLeft, Part, Room, RuntimeFailure
 from deployments.runtimes.databases import Database, Databases
 from deployments.runtimes.inside import server as inside
 from tests.deployments.databases.conftest import names_on
@@ -234,3 +235,19 @@ def test_what_works_on_the_data_reaches_nothing_but_the_database(
     assert "0100007F:1538" in text
     assert "tap0" not in text
     assert "eth0" not in text
+
+
+def test_a_server_that_is_full_is_no_fault_of_the_dump(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, databases: Databases
+) -> None:
+    """A backup is good then, though it was not restored aside."""
+    full = tmp_path / "pg_restore"
+    words = 'could not extend file "base/5/2": No space left on device'
+    full.write_text(f"#!/bin/sh\ncat > /dev/null\necho 'pg_restore: error: {words}' >&2\nexit 1\n")
+    full.chmod(0o755)
+    monkeypatch.setattr(inside, "program", lambda name: str(full))
+    monkeypatch.setenv("PGDATABASE", "any")
+    with pytest.raises(OSError, match="No space left"):
+        inside.restore(io.BytesIO(b"PGDMP"))
+    with pytest.raises(NoRoomLeft, match="not enough room on the PostgreSQL server"), databases._connected():
+        raise psycopg.errors.DiskFull(words)

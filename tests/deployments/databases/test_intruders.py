@@ -1,6 +1,5 @@
 """What an app can do with its role and its database, and what it does not get by it."""
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ from deployments.runtimes import helping
 from deployments.runtimes.base import Part, RuntimeFailure
 from deployments.runtimes.databases import Databases
 from deployments.runtimes.layout import Layout
-from deployments.runtimes.relay import _address
 from portal.env import BASE_DIR
 from tests.deployments.databases.conftest import names_on
 from tests.deployments.databases.test_databases import note, notes, opened
@@ -164,8 +162,3 @@ def test_what_names_no_server_is_refused_at_start_without_its_password(url: str)
     )
     assert "ENVIRONMENT_DATABASE_URL has to name one server" in done.stderr.strip().splitlines()[-1]
     assert "s3cret" not in done.stderr
-
-
-def test_the_address_of_a_server_is_of_either_kind() -> None:
-    assert _address(("::1", 5432)) == (socket.AF_INET6, ("::1", 5432))
-    assert _address(("127.0.0.1", 5432)) == (socket.AF_INET, ("127.0.0.1", 5432))
