@@ -61,7 +61,8 @@ def settings(request: ApiRequest) -> dict[str, Any]:
 
 
 @call(
-    "Change constants and scheduled events; what is not named stays as it is. They apply at the next start",
+    "Change constants and scheduled events; what is not named stays as it is. Constants apply at the next start,"
+    " scheduled events at once",
     SETTINGS,
     Code.CONSTANT_NOT_FOUND,
     Code.SCHEDULED_EVENT_NOT_FOUND,

@@ -11,6 +11,7 @@ import pytest
 
 from accounts.acts import Act
 from accounts.models import Activity
+from deployments.api import setting_calls
 from deployments.models import Job, Package
 from environments import flows
 from tests.deployments.api.client import ApiError, DeployClient
@@ -289,6 +290,10 @@ def test_settings_are_shown_and_changed_by_name(world: World, client: DeployClie
     client.set_settings("calc", "Test", {"Constants": [{"Name": "LIMIT", "Value": "6"}]})
     limit = client.settings("calc", "Test")["Constants"][1]
     assert (limit["Value"], limit["DeployedValue"]) == ("6", "5")
+    on = {"ScheduledEvents": [{"Name": "nightly", "Value": "Enabled"}]}
+    [nightly] = client.set_settings("calc", "Test", on)["ScheduledEvents"]
+    assert nightly["DeployedValue"] == "Enabled", "no start is waited for, and the call's own words say so"
+    assert "scheduled events at once" in setting_calls.change_settings.summary
     assert "hush" not in json.dumps(list(Activity.objects.values()), default=str)
 
 
