@@ -32,7 +32,7 @@ OF_AN_APP = (
 )
 OF_AN_ENVIRONMENT = (
     *("", "transport/", "stop/", "restart/", "start/", "deployments/", "deployments/1/"),
-    *("logs/", "logs/?q=listens", "logs/days/", "metrics/?range=hour"),
+    *("logs/", "logs/?q=listens", "logs/days/", "metrics/?range=hour", "backups/"),
 )
 OF_TEST = (TEST + "clear/", TEST + "deployments/1/cancel/")
 OF_PRODUCTION = tuple(

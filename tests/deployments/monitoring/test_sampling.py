@@ -3,6 +3,7 @@
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import DatabaseError
@@ -264,3 +265,14 @@ def test_all_ranges_together_are_few_rows(cast: Cast) -> None:
     assert max(each.count for each in RANGES.values()) <= 200
     spans = {each.name: each.span * each.count / 86400 for each in RANGES.values()}
     assert (spans["day"], spans["week"], spans["month"]) == (1, 7, 31)
+
+
+@pytest.mark.parametrize(("every", "checks"), [(0, 4), (15, 4), (30, 2), (45, 2)])
+def test_an_app_is_asked_as_often_as_the_operator_says(
+    cast: Cast, runtime: FakeRuntime, clock: Clock, settings: Any, every: int, checks: int
+) -> None:
+    settings.HEALTH_EVERY = every
+    sampler = Sampler(runtime, "a")
+    for number in range(4):
+        clock.look(sampler, EVERY + (-0.2 if number % 2 else 0.2))
+    assert minute(cast).checks == checks
