@@ -5,6 +5,9 @@ PYTHON := .venv/bin/python
 NEW_SECRET := import secrets; print(secrets.token_urlsafe(50))
 NEW_KEY := from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())
 
+# What is compiled is kept: with this set, each of hundreds of processes would compile everything once more
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench lock
 
