@@ -8,8 +8,8 @@ from deployments.states import Holds
 from environments.models import Environment
 
 WHERE = {
-    DatabaseKind.SQLITE: "an SQLite file",
-    DatabaseKind.POSTGRESQL: "a database on a PostgreSQL server",
+    DatabaseKind.SQLITE: "in an SQLite file",
+    DatabaseKind.POSTGRESQL: "on a PostgreSQL server",
 }
 A = {DatabaseKind.SQLITE: "an", DatabaseKind.POSTGRESQL: "a"}
 
@@ -24,8 +24,8 @@ def misfit(backup: Backup, environment: Environment, runtime: Runtime | None = N
     held, here = backup.database_kind, (runtime or get_runtime()).database(environment.pk)
     if held is None or held is here:
         return ""
-    words = f"The backup holds {A[held]} {held.label} database, and that of {environment.name} is {WHERE[here]}."
-    words += f" Restore it into an environment whose database is {WHERE[held]}."
+    words = f"The backup holds {A[held]} {held.label} database, and {environment.name} keeps its own {WHERE[here]}."
+    words += f" Restore it into an environment that keeps one {WHERE[held]}."
     if backup.holds == Holds.DATABASE or not backup.files:
         return words
     return f"{words} For its files alone, download them and upload them to {environment.name}."
@@ -36,5 +36,5 @@ def misfit_of_upload(begin: bytes, environment: Environment) -> str:
     held, here = kind_in(begin), kind_of(environment)
     if held is None or held is here:
         return ""
-    words = f"It holds {A[held]} {held.label} database, and that of {environment.name} is {WHERE[here]}."
-    return f"{words} Upload it to an environment whose database is {WHERE[held]}."
+    words = f"It holds {A[held]} {held.label} database, and {environment.name} keeps its own {WHERE[here]}."
+    return f"{words} Upload it to an environment that keeps one {WHERE[held]}."

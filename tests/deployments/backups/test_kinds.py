@@ -111,12 +111,11 @@ def test_a_restore_of_another_kind_is_refused_on_the_page_and_by_the_flow(
     on(cast, runtime, cast.acceptance)
     server.put(cast.acceptance.pk)
     backup = backed_up(cast, runtime, cast.test)
-    assert text(alice.get(f"{TEST}backups/1/")).count("Its database is of another kind.") == 1
+    assert text(alice.get(f"{TEST}backups/1/")).count("Its database is of another kind") == 1
     address = f"/apps/calc/environments/acceptance/backups/restore/{backup.key}/"
     words = (
-        "The backup holds an SQLite database, and that of Acceptance is a database on a PostgreSQL server. Restore it "
-        "into an environment whose database is an SQLite file. For its files alone, download them and upload them to "
-        "Acceptance."
+        "The backup holds an SQLite database, and Acceptance keeps its own on a PostgreSQL server. Restore it into an "
+        "environment that keeps one in an SQLite file. For its files alone, download them and upload them to Acceptance."
     )
     assert words in text(alice.get(address))
     assert 'name="back_up"' not in text(alice.get(address))
@@ -137,7 +136,7 @@ def test_the_job_refuses_it_too_and_touches_nothing(cast: Cast, runtime: FakeRun
     work(runtime, job)
     assert (job.state, job.result.partition(".")[0]) == (
         JobState.CANCELLED,
-        "The backup holds an SQLite database, and that of Test is a database on a PostgreSQL server",
+        "The backup holds an SQLite database, and Test keeps its own on a PostgreSQL server",
     )
     assert runtime.content(cast.test.pk) == before
     assert not any(call.startswith(("stop", "stage", "swap")) for call in runtime.calls)
@@ -191,7 +190,7 @@ def test_an_upload_of_another_kind_is_refused_at_once(
     server.put(cast.test.pk)
     answer = upload(alice, content)
     assert answer.status_code == 422
-    assert "It holds an SQLite database, and that of Test is a database on a PostgreSQL server." in text(answer)
+    assert "It holds an SQLite database, and Test keeps its own on a PostgreSQL server." in text(answer)
     assert Backup.objects.count() == 1
 
 
