@@ -115,7 +115,8 @@ def test_a_restore_of_another_kind_is_refused_on_the_page_and_by_the_flow(
     address = f"/apps/calc/environments/acceptance/backups/restore/{backup.key}/"
     words = (
         "The backup holds an SQLite database, and Acceptance keeps its own on a PostgreSQL server. Restore it into an "
-        "environment that keeps one in an SQLite file. For its files alone, download them and upload them to Acceptance."
+        "environment that keeps one in an SQLite file. For its files alone, download them and upload them to "
+        "Acceptance."
     )
     assert words in text(alice.get(address))
     assert 'name="back_up"' not in text(alice.get(address))
