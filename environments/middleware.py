@@ -19,6 +19,7 @@ from django.urls import reverse
 
 from accounts import pending, purposes, refusals
 from accounts.guards import Guard, guard_of
+from accounts.secrets import Unreadable
 from environments.access import AppGuard, AppRequest, environment_of, membership_of, offer_to, standing_of
 from environments.api_access import ApiGuard, ApiGuards, is_call
 from environments.api_access import decide as decide_call
@@ -92,6 +93,9 @@ class Gate:
 
     def process_exception(self, request: Any, exception: Exception) -> HttpResponse | None:
         """Record what a flow or the admin refused. The view's transaction is over: its end can't undo the record."""
+        if isinstance(exception, Unreadable):
+            log.error("%s needs what no key of ENCRYPTION_KEYS fits.", request.path)
+            return render(request, "503.html", status=503)
         reason = exception if isinstance(exception, NotPermitted) else exception.__cause__
         if isinstance(reason, NotPermitted):
             refusals.note(request, str(reason), getattr(request, "app", None), getattr(request, "environment", None))

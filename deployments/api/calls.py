@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, re_path
 
 from accounts.guards import declare
+from accounts.secrets import Unreadable
 from deployments.api.bodies import chunks_of
 from deployments.api.errors import translated
 from environments.api_access import ApiGuard, ApiGuards, ApiRequest
@@ -131,6 +132,9 @@ def answered(request: Any, answer_it: Callable[[], Answer], refused: Code = Code
         return answer_of(refusal)
     except UnreadablePostError:
         return error(Code.INVALID_REQUEST, "The body did not arrive whole.")
+    except Unreadable:
+        log.error("%s needs what no key of ENCRYPTION_KEYS fits.", request.path)
+        return error(Code.INTERNAL_SERVER_ERROR, "The portal lacks the key to what it needs. Tell its operator.")
     except Exception as exception:
         if known := translated(exception, refused, request):
             return answer_of(known)

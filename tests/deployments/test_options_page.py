@@ -299,3 +299,11 @@ def test_the_health_check_follows_path_and_patience(
     carry_out(cast, runtime, JobKind.RESTART)
     assert "check /up" in runtime.calls
     assert Live.objects.get().instance == 2
+
+
+def test_what_no_key_of_the_portal_fits_is_said_in_words(alice: Client, settings: Any) -> None:
+    settings.ENCRYPTION_KEYS = ["A" * 43 + "="]
+    for address in ("/apps/calc/environments/test/", OPTIONS):
+        answer = alice.get(address)
+        assert answer.status_code == 503
+        assert "The portal can’t read this now" in answer.content.decode()

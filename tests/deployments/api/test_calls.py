@@ -314,6 +314,17 @@ def test_settings_that_are_not_there_or_not_right(world: World, client: DeployCl
     assert client.settings("calc", "Test")["Constants"][0]["Value"] == "5"
 
 
+def test_settings_that_no_key_of_the_portal_fits(world: World, client: DeployClient, settings: Any) -> None:
+    constants = [{"name": "GREETING", "type": "string", "default": "Hello"}]
+    client.transport(
+        "calc", "Test", str(make_package(world.cast.app, world.cast.alice, "2.0.0", constants=constants).key)
+    )
+    client.set_settings("calc", "Test", {"Constants": [{"Name": "GREETING", "Value": "Hi"}]})
+    settings.ENCRYPTION_KEYS = ["A" * 43 + "="]
+    says = refused(lambda: client.settings("calc", "Test"), 500, "INTERNAL_SERVER_ERROR")
+    assert "Tell its operator" in says
+
+
 def test_a_tag_is_set_shown_and_taken_away(world: World, client: DeployClient) -> None:
     refused(lambda: client.tag("calc", "Test"), 404, "NOT_FOUND")
     assert client.set_tag("calc", "Test", "europe") == {"Tag": "europe"}
