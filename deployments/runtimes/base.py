@@ -110,6 +110,14 @@ class DatabaseKind(StrEnum):
         return {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[self]
 
 
+@dataclass(frozen=True)
+class DatabaseServer:
+    """What is wrong with the server of databases: sentences about why it is of no use, and databases that apps see."""
+
+    problems: tuple[str, ...] = ()
+    open_to_apps: tuple[str, ...] = ()
+
+
 class Part(StrEnum):
     """What an environment's data consist of."""
 
@@ -304,6 +312,9 @@ class Runtime(Protocol):
 
     def database(self, environment: int) -> DatabaseKind:
         """Say what the environment's database is, or will be once something of it has started."""
+
+    def database_server(self) -> DatabaseServer:
+        """Look for what is wrong with the server of environments' databases, where there is one; may take seconds."""
 
     def take(self, environment: int, part: Part, staged: int = 0) -> BinaryIO:
         """Read a part of the environment's data as it is at one moment, while the app may go on writing.

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from deployments.runtimes import commands, files
-from deployments.runtimes.base import DatabaseKind, Instance, Isolation, Part, Room, RuntimeFailure, Staged
+from deployments.runtimes.base import (
+    DatabaseKind,
+    DatabaseServer,
+    Instance,
+    Isolation,
+    Part,
+    Room,
+    RuntimeFailure,
+    Staged,
+)
 from deployments.runtimes.data import Data, aside
 from deployments.runtimes.databases import Database, Databases
 from deployments.runtimes.layout import CODE, Layout
@@ -25,6 +34,11 @@ class Holding(ABC):
 
     def database(self, environment: int) -> DatabaseKind:
         return DatabaseKind.POSTGRESQL if self.databases.is_for(environment) else DatabaseKind.SQLITE
+
+    def database_server(self) -> DatabaseServer:
+        from deployments.runtimes import server_checks  # for operators only
+
+        return server_checks.look_at(self.databases)
 
     def take(self, environment: int, part: Part, staged: int = 0) -> BinaryIO:
         if self.layout.data(environment).is_dir():

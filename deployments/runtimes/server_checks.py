@@ -4,6 +4,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from deployments.runtimes.base import DatabaseServer
 from deployments.runtimes.databases import Databases, reason
 from deployments.runtimes.inside import server as inside
 from deployments.runtimes.inside.words import Refused
@@ -21,30 +22,18 @@ OPEN = """
 """
 
 
-def problems(databases: Databases) -> list[str]:
-    """List what keeps environments from their databases, in sentences; nothing where no server is named."""
+def look_at(databases: Databases) -> DatabaseServer:
+    """Say what keeps environments from their databases; nothing where no server is named."""
     import psycopg
 
     if not databases.are_on_a_server:
-        return []
+        return DatabaseServer()
     try:
         with databases.opened() as connection:
-            return [*_of_role(connection), *_of_programs(connection.info.server_version // 10000)]
+            problems = [*_of_role(connection), *_of_programs(connection.info.server_version // 10000)]
+            return DatabaseServer(tuple(problems), tuple(row[0] for row in connection.execute(OPEN)))
     except psycopg.Error as error:
-        return [f"The server of ENVIRONMENT_DATABASE_URL can't be used: {reason(error)}."]
-
-
-def open_to_apps(databases: Databases) -> list[str]:
-    """List databases of the server that every app may connect to; none where it can't be said."""
-    import psycopg
-
-    if not databases.are_on_a_server:
-        return []
-    try:
-        with databases.opened() as connection:
-            return [row[0] for row in connection.execute(OPEN)]
-    except psycopg.Error:
-        return []
+        return DatabaseServer((f"The server of ENVIRONMENT_DATABASE_URL can't be used: {reason(error)}.",))
 
 
 def _of_role(connection: "psycopg.Connection[Any]") -> list[str]:

@@ -5,7 +5,7 @@ import tarfile
 from io import BytesIO
 from typing import BinaryIO
 
-from deployments.runtimes.base import DatabaseKind, Instance, Part, Room, RuntimeFailure, Staged
+from deployments.runtimes.base import DatabaseKind, DatabaseServer, Instance, Part, Room, RuntimeFailure, Staged
 
 EMPTY_TAR = bytes(1024)
 FIRST = {Part.DATABASE: b"SQLite format 3\0 as it was at first", Part.FILES: EMPTY_TAR}
@@ -44,6 +44,9 @@ class DataInMemory:
 
     def database(self, environment: int) -> DatabaseKind:
         return DatabaseKind.POSTGRESQL if environment in self.on_server else DatabaseKind.SQLITE
+
+    def database_server(self) -> DatabaseServer:
+        return DatabaseServer()
 
     def take(self, environment: int, part: Part, staged: int = 0) -> BinaryIO:
         self._call("take", part)

@@ -6,13 +6,20 @@ import psycopg
 import pytest
 from django.core.checks import run_checks
 
+from deployments import checks
 from deployments.runtimes import server_checks
 from deployments.runtimes.databases import Databases
+from deployments.runtimes.process import ProcessRuntime
 from portal.management.commands import run
 from tests.deployments.databases.test_databases import opened
 from tests.deployments.databases.test_intruders import as_superuser
 
 AWAY = "postgresql://keeper:s3cret@127.0.0.1:1/postgres"
+
+
+@pytest.fixture(autouse=True)
+def _as_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "get_runtime", ProcessRuntime.from_settings)
 
 
 def said(deploy: bool = True) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from deployments.runtimes.base import RuntimeFailure
 from deployments.runtimes.databases import Database, Databases
 from deployments.runtimes.layout import Layout
-from deployments.runtimes.server_checks import problems
+from deployments.runtimes.server_checks import look_at
 from tests.deployments.databases.conftest import names_on
 from tests.deployments.node import LocalNode
 
@@ -140,14 +140,14 @@ def test_without_the_server_it_says_what_to_do(node: LocalNode, databases: Datab
     away = Databases(Layout(node.var), "postgresql://keeper:x@127.0.0.1:1/postgres")
     with pytest.raises(RuntimeFailure, match="does not answer"):
         away.make(1)
-    assert "can't be used" in problems(away)[0]
+    assert "can't be used" in look_at(away).problems[0]
 
 
 def test_it_says_what_its_role_may_not(server: str, databases: Databases) -> None:
-    assert problems(databases) == []
+    assert look_at(databases).problems == ()
     made = databases.make(1)
     weak = Databases(Layout(databases._layout.var), _as(server, made))
-    assert "CREATEDB and CREATEROLE" in problems(weak)[0]
+    assert "CREATEDB and CREATEROLE" in look_at(weak).problems[0]
 
 
 def _as(server: str, database: Database) -> str:
