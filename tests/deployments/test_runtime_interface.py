@@ -19,6 +19,7 @@ DEPLOYMENTS = Path(base.__file__).resolve().parents[1]
 METHODS = [name for name, member in inspect.getmembers(base.Runtime, inspect.isfunction) if not name.startswith("_")]
 SPOKEN = {
     base.DatabaseKind,
+    base.DatabaseServer,
     base.Finished,
     base.Health,
     base.Instance,
