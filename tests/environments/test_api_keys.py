@@ -217,6 +217,13 @@ def test_the_page_says_which_keys_reach_production_no_more(cast: Cast, way: str)
     assert "Production of Calc: not any more." in client.get(KEYS).content.decode()
 
 
+def test_who_changes_the_address_hears_that_programs_name_it(cast: Cast) -> None:
+    client = signed_in(cast.bob)
+    assert "Programs that use" not in client.get("/account/e-mail/").content.decode()
+    make(cast, by=Actor(cast.bob))
+    assert "Programs that use your API keys" in client.get("/account/e-mail/").content.decode()
+
+
 def test_what_a_page_of_keys_costs_does_not_grow(cast: Cast, django_assert_max_num_queries: Any) -> None:
     client = signed_in(cast.alice)
     for number in range(8):
