@@ -41,6 +41,10 @@ class App:
         finally:
             connection.close()
 
+    def threads(self) -> int:
+        """Say how many it has: one, and one more for each request that it has taken."""
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
     def wait(self) -> None:
         for _ in range(500):
             try:
@@ -114,7 +118,9 @@ def test_it_finishes_open_requests_when_asked_to_end(start: Starter) -> None:
     answers: list[tuple[int, str]] = []
     open_request = threading.Thread(target=lambda: answers.append(app.ask("/slow?seconds=0.6")))
     open_request.start()
-    time.sleep(0.3)
+    while app.threads() == 1:
+        assert open_request.is_alive()
+        time.sleep(0.01)
     app.process.terminate()
     open_request.join()
     assert answers == [(200, "1.0.0 answered after 0.6 s\n")]

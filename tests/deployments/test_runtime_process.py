@@ -63,7 +63,8 @@ import http.server, os, time
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/slow":
-            time.sleep(1)
+            print("asked", flush=True)
+            time.sleep(3)
         self.send_response(200); self.end_headers(); self.wfile.write(b"old")
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
@@ -73,7 +74,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
     answers: list[tuple[int, str]] = []
     visitor = threading.Thread(target=lambda: answers.append(node.get(path="/slow")))
     visitor.start()
-    time.sleep(0.3)
+    wait_until(lambda: "asked" in node.runtime.output(old))
     node.runtime.route(HOST, node.serve(ANSWER="new"))
     assert node.get() == (200, "new")
     visitor.join()
