@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def var(settings: Any, tmp_path: Path) -> Path:
+def var(settings: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings.VAR = tmp_path
-    settings.STATIC_ROOT = tmp_path / "static"
+    settings.STATIC_ROOT = tmp_path_factory.mktemp("static")
     return tmp_path
 
 

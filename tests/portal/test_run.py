@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -57,6 +58,10 @@ class Run:
         except OSError:
             return False
 
+    def page(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://localhost:{self.environment['PORT']}{path}", timeout=10) as answer:
+            return str(answer.read().decode())
+
     def everything(self) -> list[int]:
         return processes.descendants(self.process.pid)
 
@@ -105,6 +110,13 @@ def test_it_says_where_the_portal_is_and_ends_all_of_it_on_ctrl_c(run: Run) -> N
     assert not [pid for pid in started if processes.is_alive(pid)]
     assert ports.is_free(int(run.environment["PORT"]))
     assert ports.is_free(int(run.environment["APPS_PORT"]))
+
+
+def test_its_pages_are_there_where_nobody_but_migrate_has_been_before(run: Run) -> None:
+    shown = run.page("/sign-in/")
+    styles = re.findall(r'href="(/static/css/[a-z]+\.[0-9a-f]+\.css)"', shown)
+    assert len(styles) == 3
+    assert all("{" in run.page(style) for style in styles)
 
 
 def test_it_keeps_going_when_supervisord_is_killed_and_ends_on_term(run: Run) -> None:

@@ -56,7 +56,6 @@ class Command(BaseCommand):
         for folder in (settings.VAR, settings.FILE_UPLOAD_TEMP_DIR):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         call_command("migrate", verbosity=0, interactive=False)
-        call_command("collectstatic", verbosity=0, interactive=False)
         if not User.objects.exists():
             fill()
             self.stdout.write("The demo is filled.")

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import Tags
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
@@ -59,6 +60,7 @@ class Command(BaseCommand):
     def _run(self, node: Node) -> None:
         if not node.is_running_elsewhere():
             _refuse_taken_ports()
+            put_pages_in_order()
         node.start()
         _wait_until_ready(node)
         self.stdout.write(summary())
@@ -79,6 +81,17 @@ class Command(BaseCommand):
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.asked_to_stop = True  # Python drops what is raised while it tidies up, such as after an import
         raise Stopped
+
+
+def put_pages_in_order() -> None:
+    """Put style sheets and scripts where the web server looks for those of this release: without them no page is."""
+    before = os.umask(0o077)
+    try:
+        call_command("collectstatic", verbosity=0, interactive=False)
+    except OSError as failure:
+        raise NodeFailure(f"The style sheets can't be put into {settings.STATIC_ROOT}: {failure}") from failure
+    finally:
+        os.umask(before)
 
 
 def programs() -> list[Program]:
