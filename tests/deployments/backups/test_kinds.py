@@ -128,11 +128,11 @@ def test_a_restore_of_another_kind_is_refused_on_the_page_and_by_the_flow(
     assert not Job.objects.filter(kind="restore").exists()
 
 
-def test_the_job_refuses_it_too_and_touches_nothing(cast: Cast, runtime: FakeRuntime, server: OnServer) -> None:
+def test_the_job_refuses_it_too_and_touches_nothing(cast: Cast, runtime: FakeRuntime) -> None:
     on(cast, runtime, cast.test)
     backup = backed_up(cast, runtime, cast.test)
     job = request_restore(cast.test, Actor(cast.alice), backup)
-    server.put(cast.test.pk)  # cleared and started anew meanwhile
+    runtime.on_server.add(cast.test.pk)  # cleared and started anew meanwhile
     before, runtime.calls = runtime.content(cast.test.pk), []
     work(runtime, job)
     assert (job.state, job.result.partition(".")[0]) == (

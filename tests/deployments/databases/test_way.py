@@ -51,9 +51,11 @@ def test_a_name_with_several_addresses_is_reached_at_the_one_that_listens(
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
     port = opened(("localhost", number))
-    for _ in range(3):
-        with socket.create_connection(("127.0.0.1", port)) as visitor:
+    with socket.socket() as one, socket.socket() as other:
+        for visitor in (one, other):
+            visitor.connect(("127.0.0.1", port))
             visitor.sendall(b"hello")
+        for _ in range(2):
             with server.accept()[0] as app:
                 assert app.recv(5) == b"hello"
 
