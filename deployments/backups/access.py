@@ -1,5 +1,7 @@
 """Who may use a backup. Data that come from production keep its protection wherever they are (SECURITY, "Rights")."""
 
+from typing import cast
+
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -82,6 +84,9 @@ def addressed(request: HttpRequest) -> Backup | None:
 
 
 def touches_production(request: HttpRequest) -> bool:
-    """Say for a view whether the backup that its address names is guarded as production is."""
+    """Say for a view whether the backup that its address names is guarded as production is.
+
+    Whoever lacks a permission for it is told so, not asked for a code first: `need_access` refuses them.
+    """
     backup = addressed(request)
-    return backup is not None and is_guarded(backup)
+    return backup is not None and is_guarded(backup) and not lacks(backup, cast(User, request.user))

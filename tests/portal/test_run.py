@@ -53,7 +53,7 @@ class Run:
 
     def is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://localhost:{self.environment['PORT']}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://localhost:{self.environment['PORT']}/readyz", timeout=20) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False

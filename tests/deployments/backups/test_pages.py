@@ -237,13 +237,15 @@ def test_data_of_production_ask_for_the_code_and_the_right_there_wherever_they_a
     assert "It holds data of production (Production)" in shown
     assert shown.count("You need Access to Backups on Production for this.") == 2  # to download, to restore into Test
     assert shown.count("You need Transport Rights and Access to Backups there.") == 1  # on Production
-    for address in (download, restore):
-        assert bob.get(address).headers["Location"].startswith("/authenticator/?"), address
-    unlock(bob, cast.bob)
+    # The right first: nobody sets up an authenticator to be refused afterwards
     assert (bob.get(download).status_code, bob.head(download).status_code) == (403, 403)
     assert "You need Access to Backups on Production for this." in text(bob.get(restore))
     assert bob.post(restore, {"name": "Test"}).status_code == 403
     may_all(cast, cast.bob, cast.production)
+    for address in (download, restore):
+        assert bob.get(address).headers["Location"].startswith("/authenticator/?"), address
+        assert bob.post(address, {"name": "Test"}).headers["Location"].startswith("/authenticator/?"), address
+    unlock(bob, cast.bob)
     assert bob.get(download).status_code == 200
     assert bob.post(restore, {"name": "Test"}).status_code == 302
 

@@ -605,6 +605,15 @@ def test_the_page_lists_what_is_open_and_what_was(cast: Cast) -> None:
     assert "Read it." not in over
 
 
+def test_more_open_ones_than_a_page_holds_are_on_the_next(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployments.monitoring.alert_views.PAGE", 1)
+    open_on(cast.test)
+    open_on(cast.acceptance)
+    bob = signed_in(cast.bob)
+    for page in (1, 2):
+        assert "It wrote a line." in bob.get(f"/apps/calc/alerts/?page={page}").content.decode()
+
+
 @pytest.mark.parametrize("kind", AlertKind)
 def test_each_leads_to_the_page_on_which_to_look_first(cast: Cast, running: Environment, kind: AlertKind) -> None:
     open_on(running, Finding(kind, "It is so.", "Look."))
