@@ -44,16 +44,8 @@ def server_of_environments(port: int) -> Iterator[tuple[str, Path]]:
     It wants a password from everybody who comes over the network, and the URL's role may do no more than make
     databases and roles.
     """
-    listening = [
-        "-c",
-        "listen_addresses=127.0.0.1",
-        "-c",
-        f"port={port}",
-        "-c",
-        "max_connections=200",
-        "-c",
-        "log_statement=all",
-    ]
+    values = ("listen_addresses=127.0.0.1", f"port={port}", "max_connections=200", "log_statement=all")
+    listening = [option for value in (*values, "autovacuum_naptime=1s") for option in ("-c", value)]
     with _running(listening, port) as folder:
         rules = "local all portal trust\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
         (folder / "data" / "pg_hba.conf").write_text(rules)

@@ -291,11 +291,15 @@ def _rename(connection: "psycopg.Connection[Any]", name: str, other: str) -> Non
 
 
 def _free(connection: "psycopg.Connection[Any]", name: str) -> None:
-    """Wait until nobody is connected any more; whoever stays is sent away."""
+    """Wait until nobody is connected any more; whoever stays is sent away.
+
+    What the server itself does there, such as vacuuming, has no role and makes room by itself.
+    """
     until = time.monotonic() + LEFT_WITHIN
-    while connection.execute("SELECT 1 FROM pg_stat_activity WHERE datname = %s", [name]).fetchone():
+    there = "FROM pg_stat_activity WHERE datname = %s AND usesysid IS NOT NULL"
+    while connection.execute(f"SELECT 1 {there}", [name]).fetchone():
         with suppress(psycopg.errors.InsufficientPrivilege):
-            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+            connection.execute(f"SELECT pg_terminate_backend(pid) {there}", [name])
         if time.monotonic() > until:
             raise RuntimeFailure("Somebody is connected to the environment's database and can't be sent away.")
         time.sleep(0.05)

@@ -11,7 +11,7 @@ from deployments.runtimes.databases import Database, Databases
 from deployments.runtimes.layout import Layout
 from deployments.runtimes.server_checks import look_at
 from tests.deployments.databases.conftest import names_on
-from tests.deployments.node import LocalNode
+from tests.deployments.node import LocalNode, wait_until
 
 
 def opened(server: str, database: Database) -> "psycopg.Connection[tuple[object, ...]]":
@@ -96,6 +96,21 @@ def test_whoever_is_still_connected_when_it_is_switched_is_sent_away(server: str
         databases.switch(1, 7)
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
+
+
+def test_a_database_is_switched_while_the_server_vacuums_it(server: str, databases: Databases) -> None:
+    """Of a large database the server is at work for minutes, and nobody but a superuser may end that."""
+    own = databases.make(1)
+    with opened(server, own) as connection:
+        slowly = "autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1, autovacuum_vacuum_threshold = 1"
+        connection.execute(f"CREATE TABLE large (a int) WITH ({slowly})")
+        connection.execute("INSERT INTO large SELECT generate_series(1, 200000)")
+        connection.execute("DELETE FROM large WHERE a % 2 = 0")
+    databases.make_aside(1, "staged", 7)
+    vacuuming = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND usesysid IS NULL"
+    with psycopg.connect(server, autocommit=True) as connection:
+        wait_until(lambda: connection.execute(vacuuming, [own.name]).fetchone(), 30)
+        databases.switch(1, 7)
 
 
 def test_a_copy_holds_what_the_database_holds(server: str, databases: Databases) -> None:
