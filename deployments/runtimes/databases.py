@@ -269,7 +269,9 @@ def _drop(connection: "psycopg.Connection[Any]", name: str) -> None:
         return
     # SECURITY: its owner may have made it a template, which can't be dropped
     connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(name)))
-    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    # Not WITH (FORCE): where the server is vacuuming that wants the right to end the vacuum, too
+    drop = sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name))
+    _while_free(connection, name, partial(connection.execute, drop))
 
 
 def _drop_role(connection: "psycopg.Connection[Any]", role: str) -> None:

@@ -98,7 +98,7 @@ def test_whoever_is_still_connected_when_it_is_switched_is_sent_away(server: str
             connection.execute("SELECT 1")
 
 
-def test_a_database_is_switched_while_the_server_vacuums_it(server: str, databases: Databases) -> None:
+def test_a_database_is_switched_and_dropped_while_the_server_vacuums_it(server: str, databases: Databases) -> None:
     """Of a large database the server is at work for minutes, and nobody but a superuser may end that."""
     own = databases.make(1)
     with opened(server, own) as connection:
@@ -111,6 +111,10 @@ def test_a_database_is_switched_while_the_server_vacuums_it(server: str, databas
     with psycopg.connect(server, autocommit=True) as connection:
         wait_until(lambda: connection.execute(vacuuming, [own.name]).fetchone(), 30)
         databases.switch(1, 7)
+        databases.switch_back(1, 7)
+        wait_until(lambda: connection.execute(vacuuming, [own.name]).fetchone(), 30)
+        databases.drop(1)
+    assert names_on(server) == set()
 
 
 def test_a_copy_holds_what_the_database_holds(server: str, databases: Databases) -> None:
